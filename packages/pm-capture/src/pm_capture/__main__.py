@@ -1,0 +1,5 @@
+"""Entry point."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    raise SystemExit(2)

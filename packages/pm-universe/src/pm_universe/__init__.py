@@ -1,0 +1,1 @@
+"""Discover the active binary markets of Polymarket and write them down as a universe file."""
