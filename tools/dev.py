@@ -131,7 +131,16 @@ def prepare() -> None:
     pinned = VENV / "uv.lock.txt"
     pinned.write_text(uv_requirement(), encoding="utf-8")
     with_uv = subprocess.run(
-        [*map(str, pip), "install", "-q", "--require-hashes", "--only-binary", ":all:", "-r", str(pinned)],
+        [
+            *map(str, pip),
+            "install",
+            "-q",
+            "--require-hashes",
+            "--only-binary",
+            ":all:",
+            "-r",
+            str(pinned),
+        ],
         cwd=ROOT,
         env=environment(),
         check=False,
@@ -161,7 +170,9 @@ def run(*command: str) -> int:
 def test(arguments: list[str]) -> int:
     """Each package's tests where they live, then what several packages do together."""
     targets = [str(path / "tests") for path in packages()] + [str(ROOT / "tools" / "e2e")]
-    return run(str(PYTHON), "-m", "pytest", "-c", str(ROOT / "tools" / "pytest.ini"), *targets, *arguments)
+    return run(
+        str(PYTHON), "-m", "pytest", "-c", str(ROOT / "tools" / "pytest.ini"), *targets, *arguments
+    )
 
 
 def declared() -> list[str]:
@@ -182,7 +193,9 @@ def lock() -> int:
     for source in sorted(folder.glob("*.in")):
         wanted = VENV / source.name
         extra = declared() if source.stem == "dev" else []
-        wanted.write_text("\n".join([source.read_text(encoding="utf-8"), *extra, ""]), encoding="utf-8")
+        wanted.write_text(
+            "\n".join([source.read_text(encoding="utf-8"), *extra, ""]), encoding="utf-8"
+        )
         call(
             UV, "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes",
             "--no-header", "--no-annotate", "--quiet", "-o", source.with_suffix(".lock"), wanted,
@@ -194,7 +207,9 @@ def install() -> int:
     scripts = sorted(path.name for path in BIN.glob("pm-*"))
     print(BIN)
     say(f"{', '.join(scripts)} are in the folder above; put it on your PATH:")
-    say(f'  export PATH="{BIN}:$PATH"' if os.name != "nt" else f'  $env:Path = "{BIN};" + $env:Path')
+    say(
+        f'  export PATH="{BIN}:$PATH"' if os.name != "nt" else f'  $env:Path = "{BIN};" + $env:Path'
+    )
     return 0
 
 

@@ -1,0 +1,145 @@
+"""Every check of this repository: `nox --list` shows them, CI runs nothing else.
+
+nox -s "tests(pm-frames)"            one package, as it ships
+nox -s "tests(pm-frames)" -P 3.13    the same on another Python
+nox -s faults                        the heavy fault campaigns, which CI runs cut short
+nox -s bench                         every speed claim, as a ratio within one run
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_external_run = True
+nox.options.error_on_missing_interpreters = "CI" in os.environ
+nox.options.sessions = ["lint", "layout", "imports", "vectors", "types", "tests", "smoke"]
+
+ROOT = Path(__file__).parent
+LOCK = ROOT / "tools" / "requirements" / "dev.lock"
+PACKAGES = {
+    path.parent.name: nox.project.load_toml(path)["project"]
+    for path in sorted(ROOT.glob("packages/*/pyproject.toml"))
+}
+each_package = nox.parametrize("package", [nox.param(name, id=name) for name in PACKAGES])
+
+# uv trusts only its own list of authorities unless told to read the system's.
+os.environ.setdefault("UV_SYSTEM_CERTS", "1")
+
+
+def siblings(package: str) -> list[str]:
+    """Return the packages of this repository that `package` declares."""
+    declared = {re.match(r"[\w-]+", text).group() for text in PACKAGES[package]["dependencies"]}
+    # Local directories named on the command line are always rebuilt by uv; those that it only finds
+    # through a source table may come stale from its cache.
+    return [f"../{name}" for name in sorted(declared & PACKAGES.keys())]
+
+
+def install(session: nox.Session, *what: str) -> None:
+    """Install with the versions of the lock and nothing that was not asked for."""
+    session.install("-q", "-c", str(LOCK), *what)
+
+
+@nox.session
+@each_package
+def tests(session: nox.Session, package: str) -> None:
+    """Test one package as it ships, with what it declares and nothing else."""
+    session.cd(f"packages/{package}")
+    install(session, *siblings(package), ".", "--group", "test")
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+@each_package
+def smoke(session: nox.Session, package: str) -> None:
+    """Import every module with runtime dependencies only."""
+    session.cd(f"packages/{package}")
+    install(session, *siblings(package), ".")
+    session.run("python", "-I", "../../tools/import_all.py", package.replace("-", "_"))
+    for script in PACKAGES[package].get("scripts", {}):
+        session.run(script, "--version")
+
+
+@nox.session
+@each_package
+def types(session: nox.Session, package: str) -> None:
+    """Check the types of one package and its tests."""
+    session.cd(f"packages/{package}")
+    install(session, *siblings(package), ".", "--group", "test", "mypy")
+    session.run("mypy", "--config-file", "../../.mypy.ini", "src", "tests")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check the architecture on the source tree; only the linter is installed."""
+    install(session, "import-linter")
+    sources = os.pathsep.join(str(ROOT / "packages" / name / "src") for name in PACKAGES)
+    session.run("lint-imports", "--no-logo", "--no-cache", env={"PYTHONPATH": sources})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Lint and check the format."""
+    install(session, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(venv_backend="none")
+def layout(session: nox.Session) -> None:
+    """Check the shape of every package and of the top level."""
+    session.run(sys.executable, "tools/check_layout.py", external=True)
+
+
+@nox.session(venv_backend="none")
+def vectors(session: nox.Session) -> None:
+    """Check that the committed vectors are what their generator writes."""
+    session.run(sys.executable, "tools/make_frame_vectors.py", "--check", external=True)
+
+
+def everything(session: nox.Session) -> None:
+    install(
+        session,
+        *(f"packages/{name}" for name in PACKAGES),
+        "--group",
+        "packages/pm-frames/pyproject.toml:test",
+    )
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """What several packages do together, with real processes and sockets."""
+    everything(session)
+    session.run("pytest", "-q", "-c", "tools/pytest.ini", "tools/e2e", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """The fault campaigns at full size: every byte, every bit, many kills."""
+    everything(session)
+    session.run(
+        "pytest", "-q", "-s", "-c", "tools/pytest.ini",
+        "packages/pm-frames/tests", "packages/pm-verify/tests", *session.posargs,
+        env={"PM_TEST_CAMPAIGN": "full"},
+    )  # fmt: skip
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Every speed claim of the documentation, each as a ratio against its peer in the same run."""
+    everything(session)
+    install(session, "isal", "numpy")
+    for script in sorted(Path("tools/bench").glob("bench_*.py")):
+        session.run("python", str(script), *session.posargs)
+
+
+@nox.session
+def notebook(session: nox.Session) -> None:
+    """The three lines of pm-frames' README with real pandas and polars."""
+    session.install("-q", "packages/pm-frames", "numpy", "pandas", "polars")
+    session.run("python", "tools/check_notebook.py")
