@@ -26,8 +26,18 @@ def test_what_is_missing_was_sent_inside_a_declared_gap(
         "--seed", "11", "--markets", "160", "--rate", "0", "--faults", str(faults), "--sent-log", str(sent_log)
     )  # fmt: skip
     done = subprocess.run(
-        [program("pm-capture"), "--run-id", "load", "--data-dir", str(tmp_path), *served.flags]
-        + ["--ws-shards", "8", "--duration-seconds", str(SECONDS)],
+        [
+            program("pm-capture"),
+            "--run-id",
+            "load",
+            "--data-dir",
+            str(tmp_path),
+            *served.flags,
+            "--ws-shards",
+            "8",
+            "--duration-seconds",
+            str(SECONDS),
+        ],
         capture_output=True,
         timeout=SECONDS + 60,
         check=False,

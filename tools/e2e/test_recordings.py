@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from pm_frames import open_bundle
 
 
@@ -16,8 +17,18 @@ def test_a_recording_is_captured_byte_for_byte(
     recording = real_data / "frames" / name
     served = venue("--recording", str(recording))
     capture = subprocess.Popen(
-        [program("pm-capture"), "--run-id", "real", "--data-dir", str(tmp_path), *served.flags]
-        + ["--ws-shards", "1", "--duration-seconds", "3"],
+        [
+            program("pm-capture"),
+            "--run-id",
+            "real",
+            "--data-dir",
+            str(tmp_path),
+            *served.flags,
+            "--ws-shards",
+            "1",
+            "--duration-seconds",
+            "3",
+        ],
         stdout=subprocess.PIPE,
     )
     verify = subprocess.run(
