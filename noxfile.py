@@ -61,6 +61,8 @@ def smoke(session: nox.Session, package: str) -> None:
     session.cd(f"packages/{package}")
     install(session, *siblings(package), ".")
     session.run("python", "-I", "../../tools/import_all.py", package.replace("-", "_"))
+    if package == "pm-frames":
+        session.run("python", "-I", "../../tools/check_alone.py", package)
     for script in PACKAGES[package].get("scripts", {}):
         session.run(script, "--version")
 
