@@ -1,0 +1,141 @@
+"""The idx codec: one fixed-size entry per frame, so that slices need no payload.
+
+An .idx file has no magic; its version is that of the .frames file beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pm_frames.errors import CorruptIndex, WriteFailed
+from pm_frames.files import Files, OsFiles
+from pm_frames.frames import Frame, read_frames
+from pm_frames.layout import IDX, PAYLOAD_MAX, Version
+from pm_frames.window import Window
+
+ENTRIES_AT_ONCE: Final = 8192
+
+
+class IdxEntry(NamedTuple):
+    """What the idx says of one frame; `rx_wall_ns_utc` is None in version 1."""
+
+    offset_frames: int
+    rx_mono_ns: int
+    rx_wall_ns_utc: int | None
+    payload_len: int
+    payload_crc32: int
+
+
+def entry_of(frame: Frame) -> IdxEntry:
+    """Return the entry that belongs to a frame."""
+    return IdxEntry(
+        frame.offset, frame.rx_mono_ns, frame.rx_wall_ns_utc, len(frame.payload), frame.crc32
+    )
+
+
+def encode_entry(entry: IdxEntry, version: int = Version.V2) -> bytes:
+    """Return one entry as bytes; version 1 drops the wall clock. Raises ValueError without one in v2."""
+    offset, mono, wall, length, crc = entry
+    if version == Version.V1:
+        return IDX[Version.V1].pack(offset, mono, length, crc)
+    if wall is None:
+        raise ValueError("version 2 needs rx_wall_ns_utc")
+    return IDX[Version(version)].pack(offset, mono, wall, length, crc)
+
+
+def decode_entries(data: bytes, version: int) -> list[IdxEntry]:
+    """Return the entries in `data`, whose length must be a multiple of the entry size."""
+    unpacked = IDX[Version(version)].iter_unpack(data)
+    if version == Version.V1:
+        return [IdxEntry(offset, mono, None, size, crc) for offset, mono, size, crc in unpacked]
+    return [IdxEntry._make(fields) for fields in unpacked]
+
+
+def read_index(
+    path: Path, version: int, *, start: int = 0, stop: int | None = None
+) -> Iterator[IdxEntry]:
+    """Yield the entries with ordinals from `start` to before `stop`, streaming.
+
+    Raises `CorruptIndex` (kind `idx_torn`) after the last whole entry if `stop` is None and bytes are left,
+    `MissingFile` if there is no file. The entries are not compared with anything here.
+    """
+    size = IDX[Version(version)].size
+    with Window(path, span=size * ENTRIES_AT_ONCE) as window:
+        whole = window.size // size
+        last = whole if stop is None else min(stop, whole)
+        for first in range(start, last, ENTRIES_AT_ONCE):
+            count = min(ENTRIES_AT_ONCE, last - first)
+            yield from decode_entries(window.at(first * size, count * size), version)
+        if stop is None and window.size % size:
+            raise CorruptIndex(
+                "the file ends inside an entry",
+                kind="idx_torn",
+                ordinal=whole,
+                path=path,
+                offset=whole * size,
+                expected=size,
+                found=window.size % size,
+            )
+
+
+def rebuild_index(
+    frames_path: Path,
+    idx_path: Path,
+    *,
+    files: Files | None = None,
+    payload_max: int = PAYLOAD_MAX,
+) -> int:
+    """Write the idx that belongs to a .frames file and return its entries; bytes as the writer's.
+
+    A missing idx only: an existing one raises FileExistsError, because rebuilding an idx that disagrees
+    would turn header damage into truth. Every frame is read and checked (`CorruptFrame`). The file appears
+    whole or not at all: written beside its place as `NAME.tmp`, synced, renamed. A left-over `NAME.tmp`
+    raises FileExistsError as well. An OSError while writing becomes `WriteFailed`.
+    """
+    files = OsFiles() if files is None else files
+    if idx_path.exists():
+        raise FileExistsError(f"{idx_path}: exists; an idx is rebuilt only where there is none")
+    scratch = idx_path.with_name(idx_path.name + ".tmp")
+    count = 0
+    try:
+        fd = files.open_append(scratch)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise WriteFailed(str(error), path=scratch) from error
+    done = False
+    try:
+        pending: list[bytes] = []
+        for frame in read_frames(frames_path, payload_max=payload_max):
+            pending.append(encode_entry(entry_of(frame), frame.version))
+            count += 1
+            if len(pending) == ENTRIES_AT_ONCE:
+                write_all(files, fd, b"".join(pending), scratch)
+                pending.clear()
+        write_all(files, fd, b"".join(pending), scratch)
+        files.sync(fd)
+        done = True
+    except OSError as error:
+        raise WriteFailed(str(error), path=scratch) from error
+    finally:
+        files.close(fd)
+        if not done:
+            scratch.unlink(missing_ok=True)
+    files.replace(scratch, idx_path)
+    files.sync_directory(idx_path.parent)
+    return count
+
+
+def write_all(files: Files, fd: int, data: bytes, path: Path) -> None:
+    """Write all of `data`, however few bytes the system takes at a time."""
+    view = memoryview(data)
+    while view:
+        try:
+            taken = files.write(fd, view)
+        except InterruptedError:
+            continue
+        if taken <= 0:
+            raise WriteFailed("the system takes no bytes", path=path)
+        view = view[taken:]

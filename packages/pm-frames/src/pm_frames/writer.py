@@ -1,0 +1,339 @@
+"""The writer of one shard: frames first, then their idx entries, nothing in between and nothing buffered.
+
+`append` belongs to one thread (the event loop), `sync` may run in another. When `append` has returned, its
+frames are in the kernel; when `sync` has returned n, the first n frames are on the device.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from errno import EIO
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from pm_frames.checksum import crc32
+from pm_frames.errors import MissingFile, RunLocked, WriteFailed
+from pm_frames.files import Files, OsFiles
+from pm_frames.frames import check_flags, check_stamp
+from pm_frames.layout import CRITICAL_UNKNOWN, HEADER, IDX, MAGIC, PAYLOAD_MAX, Version
+
+# Bytes that wait for `sync` to hash them; above this `append` hashes as fast as it adds.
+UNHASHED_MAX: Final = 64 * 1024 * 1024
+HASHED_AT_ONCE: Final = 1024 * 1024
+
+
+class ShardWriter:
+    """Appends frames to a new `shard_NN.frames` and entries to its `shard_NN.idx`."""
+
+    def __init__(
+        self,
+        capture_dir: Path,
+        shard_id: int,
+        *,
+        version: int = Version.V2,
+        files: Files | None = None,
+        payload_max: int = PAYLOAD_MAX,
+    ) -> None:
+        """Create both files durably in `capture_dir`, which exists.
+
+        Raises `RunLocked` if either file exists (a shard is never appended to again), `MissingFile` if
+        the directory does not, `WriteFailed` for any other refusal.
+        """
+        self.shard_id = shard_id
+        self.version = Version(version)
+        self.frames_path = capture_dir / f"shard_{shard_id:02d}.frames"
+        self.idx_path = capture_dir / f"shard_{shard_id:02d}.idx"
+        self.payload_max = payload_max
+        self.rx_mono_ns_first: int | None = None
+        self.rx_mono_ns_last: int | None = None
+        self.rx_wall_ns_utc_first: int | None = None
+        self.rx_wall_ns_utc_last: int | None = None
+        self._files: Files = OsFiles() if files is None else files
+        self._written = (0, 0, 0)  # whole frames, bytes of .frames, bytes of .idx: one snapshot
+        self._failure: WriteFailed | None = None
+        self._closed = False
+        self._durable = 0
+        self._sync_failure: WriteFailed | None = None
+        self._sync_lock = threading.Lock()
+        self._hash_lock = threading.Lock()
+        self._frames_digest = sha256()
+        self._idx_digest = sha256()
+        self._unhashed: deque[tuple[bytes, bytes]] = deque()
+        self._hashed_bytes = 0
+        self._create(capture_dir)
+
+    @property
+    def frames(self) -> int:
+        """Whole frames in the .frames file."""
+        return self._written[0]
+
+    @property
+    def frames_bytes(self) -> int:
+        """Bytes of the whole frames in the .frames file."""
+        return self._written[1]
+
+    @property
+    def idx_bytes(self) -> int:
+        """Bytes of the whole entries in the .idx file."""
+        return self._written[2]
+
+    @property
+    def durable_frames(self) -> int:
+        """Frames that the last successful `sync` made durable."""
+        return self._durable
+
+    def append(
+        self,
+        frames: Sequence[tuple[int, bytes]],
+        *,
+        rx_mono_ns: int,
+        rx_wall_ns_utc: int | None,
+    ) -> None:
+        """Write the (flags, payload) pairs that one socket read completed, all with the same stamps.
+
+        One write of all frames, then one of all entries. Version 1 drops `rx_wall_ns_utc`. Raises
+        ValueError, with nothing written, for a stamp below the last one or outside u64, or an undefined
+        critical flag; `WriteFailed`, with nothing written, for a payload over the limit; and `WriteFailed`
+        when the system refuses bytes: then the files have been cut back to whole frames and entries
+        (as many as had been taken), and the writer takes no more.
+        """
+        if self._failure is not None or self._closed:
+            raise self._refusal()
+        last = self.rx_mono_ns_last
+        if last is not None and rx_mono_ns < last:
+            raise ValueError(f"rx_mono_ns {rx_mono_ns} is before the last one, {last}")
+        version = self.version
+        pack_header = HEADER[version].pack
+        pack_entry = IDX[version].pack
+        magic = MAGIC[version]
+        header_bytes = HEADER[version].size
+        stamps = self._stamps(rx_mono_ns, rx_wall_ns_utc)
+        count, start, idx_bytes = self._written
+        offset = start
+        parts: list[bytes] = []
+        entries: list[bytes] = []
+        for flags, payload in frames:
+            length = len(payload)
+            if flags & CRITICAL_UNKNOWN or length > self.payload_max:
+                self._check(flags, length, offset)
+            crc = crc32(payload)
+            parts.append(pack_header(magic, version, flags, *stamps, length, crc))
+            parts.append(payload)
+            entries.append(pack_entry(offset, *stamps, length, crc))
+            offset += header_bytes + length
+        if not entries:
+            return
+        data = b"".join(parts)
+        index = b"".join(entries)
+        taken, refusal = self._push(self._frames_fd, data)
+        entries_taken = 0
+        if refusal is None:
+            entries_taken, refusal = self._push(self._idx_fd, index)
+        if refusal is not None:
+            kept = self._roll_back(frames, data, index, taken, entries_taken, refusal)
+            if not kept:
+                raise self._refusal()
+        else:
+            kept = len(entries)
+            self._written = (count + kept, offset, idx_bytes + len(index))
+            self._unhashed.append((data, index))
+        if last is None:
+            self.rx_mono_ns_first = rx_mono_ns
+            self.rx_wall_ns_utc_first = rx_wall_ns_utc
+        self.rx_mono_ns_last = rx_mono_ns
+        self.rx_wall_ns_utc_last = rx_wall_ns_utc
+        if refusal is not None:
+            raise self._refusal()
+        if offset - self._hashed_bytes > UNHASHED_MAX:
+            self._hash_some(2 * len(data))
+
+    def sync(self) -> int:
+        """Make what has been appended durable and return how many frames that is; any thread.
+
+        Frames before idx, so that the idx is never ahead of them on the device. Raises `WriteFailed` at
+        the first refusal and ever after: a failed sync must not be tried again, because the kernel
+        forgets which pages it could not write.
+        """
+        with self._sync_lock:
+            if self._sync_failure is not None:
+                raise self._sync_failure
+            if self._closed:
+                return self._durable
+            count = self._written[0]
+            self._sync_file(self._frames_fd, self.frames_path)
+            self._sync_file(self._idx_fd, self.idx_path)
+            self._durable = count
+        self._hash_some(None)
+        return count
+
+    def close(self) -> None:
+        """Sync and close both files; `WriteFailed` if the sync fails. Closing twice does nothing."""
+        if self._closed:
+            return
+        try:
+            if self._sync_failure is None:
+                self.sync()
+        finally:
+            with self._sync_lock:
+                self._closed = True
+                self._files.close(self._frames_fd)
+                self._files.close(self._idx_fd)
+
+    def digests(self) -> tuple[str, str]:
+        """Return the SHA-256 of both files in hexadecimal, without reading them again; after `close`."""
+        if not self._closed:
+            raise ValueError("digests are known after close()")
+        self._hash_some(None)
+        return self._frames_digest.hexdigest(), self._idx_digest.hexdigest()
+
+    def _create(self, capture_dir: Path) -> None:
+        for path in (self.frames_path, self.idx_path):
+            if path.exists():
+                raise RunLocked("exists; a shard is never appended to again", path=path)
+        opened: list[int] = []
+        try:
+            for path in (self.frames_path, self.idx_path):
+                opened.append(self._files.open_append(path))
+                self._files.sync(opened[-1])
+            self._files.sync_directory(capture_dir)
+        except OSError as error:
+            for fd in opened:
+                self._files.close(fd)
+            if isinstance(error, FileExistsError):
+                raise RunLocked("exists; a shard is never appended to again", path=path) from error
+            if isinstance(error, FileNotFoundError):
+                raise MissingFile("no such directory", path=capture_dir) from error
+            raise WriteFailed(
+                f"cannot create: {error.strerror}", path=path, frames_whole=0, entries_whole=0
+            ) from error
+        self._frames_fd, self._idx_fd = opened
+
+    def _stamps(self, mono: int, wall: int | None) -> tuple[int, ...]:
+        check_stamp("rx_mono_ns", mono)
+        if self.version == Version.V1:
+            return (mono,)
+        if wall is None:
+            raise ValueError("version 2 needs rx_wall_ns_utc")
+        check_stamp("rx_wall_ns_utc", wall)
+        return (mono, wall)
+
+    def _check(self, flags: int, length: int, offset: int) -> None:
+        check_flags(flags)
+        raise WriteFailed(
+            "the payload is over the limit; nothing was written",
+            path=self.frames_path,
+            offset=offset,
+            expected=self.payload_max,
+            found=length,
+            frames_whole=self._written[0],
+            entries_whole=self._written[2] // IDX[self.version].size,
+        )
+
+    def _push(self, fd: int, data: bytes) -> tuple[int, OSError | None]:
+        """Write all of `data`; return the bytes that were taken and what stopped it, if anything did."""
+        done = 0
+        while done < len(data):
+            try:
+                taken = self._files.write(fd, memoryview(data)[done:] if done else data)
+            except InterruptedError:
+                continue
+            except OSError as error:
+                return done, error
+            if taken <= 0:
+                return done, OSError(EIO, "the system takes no bytes")
+            done += taken
+        return done, None
+
+    def _roll_back(
+        self,
+        frames: Sequence[tuple[int, bytes]],
+        data: bytes,
+        index: bytes,
+        taken: int,
+        entries_taken: int,
+        refusal: OSError,
+    ) -> int:
+        """Cut both files to whole records and return how many of this batch remain in .frames.
+
+        Whole frames are never thrown away, not even when their entries cannot be written: an idx can be
+        rebuilt from frames, a frame from nothing.
+        """
+        count, start, idx_start = self._written
+        entry_bytes = IDX[self.version].size
+        header_bytes = HEADER[self.version].size
+        kept = kept_bytes = 0
+        for _, payload in frames:
+            if kept_bytes + header_bytes + len(payload) > taken:
+                break
+            kept_bytes += header_bytes + len(payload)
+            kept += 1
+        where = self.frames_path if taken < len(data) else self.idx_path
+        refused_at = start + taken if taken < len(data) else idx_start + entries_taken
+        troubles = [refusal.strerror or str(refusal)]
+        if kept_bytes < taken:
+            self._cut(self._frames_fd, start + kept_bytes, troubles)
+        if taken < len(data):
+            entries_taken, again = self._push(self._idx_fd, index[: kept * entry_bytes])
+            if again is not None:
+                troubles.append(f"idx: {again.strerror}")
+        entries_kept = entries_taken // entry_bytes
+        if entries_kept * entry_bytes < entries_taken:
+            self._cut(self._idx_fd, idx_start + entries_kept * entry_bytes, troubles)
+        idx_bytes = idx_start + entries_kept * entry_bytes
+        self._written = (count + kept, start + kept_bytes, idx_bytes)
+        self._unhashed.append((data[:kept_bytes], index[: entries_kept * entry_bytes]))
+        self._failure = WriteFailed(
+            f"write failed: {'; '.join(troubles)}; {count + kept} whole frames remain",
+            path=where,
+            offset=refused_at,
+            frames_whole=count + kept,
+            entries_whole=idx_bytes // entry_bytes,
+        )
+        self._failure.__cause__ = refusal
+        return kept
+
+    def _cut(self, fd: int, size: int, troubles: list[str]) -> None:
+        try:
+            self._files.truncate(fd, size)
+        except OSError as error:
+            troubles.append(f"torn bytes after {size} could not be cut off: {error.strerror}")
+
+    def _refusal(self) -> WriteFailed | ValueError:
+        return self._failure or ValueError(f"{self.frames_path}: the writer is closed")
+
+    def _sync_file(self, fd: int, path: Path) -> None:
+        try:
+            self._files.sync(fd)
+        except OSError as error:
+            self._sync_failure = WriteFailed(
+                f"sync failed: {error.strerror}; {self._durable} frames are durable",
+                path=path,
+                frames_whole=self._written[0],
+                entries_whole=self._written[2] // IDX[self.version].size,
+            )
+            self._failure = self._failure or self._sync_failure
+            raise self._sync_failure from error
+
+    def _hash_some(self, limit: int | None) -> None:
+        """Fold waiting bytes into the digests, about `limit` of them, or all."""
+        if not self._hash_lock.acquire(blocking=limit is None):
+            return  # the other thread is at it
+        try:
+            waiting = self._unhashed
+            hashed = 0
+            while waiting and (limit is None or hashed < limit):
+                batch = [waiting.popleft()]
+                size = len(batch[0][0])
+                # A large update releases the interpreter lock, small ones do not.
+                while waiting and size < HASHED_AT_ONCE:
+                    batch.append(waiting.popleft())
+                    size += len(batch[-1][0])
+                self._frames_digest.update(b"".join([data for data, _ in batch]))
+                self._idx_digest.update(b"".join([index for _, index in batch]))
+                hashed += size
+                self._hashed_bytes += size
+        finally:
+            self._hash_lock.release()
