@@ -1,0 +1,54 @@
+"""The runlog itself, and what it claims about the frames."""
+
+from collections.abc import Iterator
+
+from pm_frames.bundle import RunState
+from pm_frames.paths import RUNLOG
+from pm_verify.evidence import Evidence
+from pm_verify.findings import Code, Finding, Scene
+
+
+def check_runlog(evidence: Evidence) -> Iterator[Finding]:
+    """Check that every line is a record; only the last may be incomplete, after a crash."""
+    scene, claims = evidence.scene, evidence.runlog
+    if not claims.present:
+        yield scene.finding(Code.RUNLOG_MISSING, RUNLOG)
+    if claims.problem:
+        yield scene.finding(Code.UNREADABLE, RUNLOG, detail=claims.problem)
+    for line in claims.bad_lines:
+        if line.torn and evidence.state is RunState.RUNNING:
+            continue
+        yield scene.finding(
+            Code.RUNLOG_TORN if line.torn else Code.RUNLOG_DAMAGED,
+            RUNLOG,
+            detail=f"line {line.number} {line.reason}",
+            span=(line.offset, line.end),
+        )
+
+
+def check_claims(evidence: Evidence) -> Iterator[Finding]:
+    """Check that the frames are here which the runlog counted, and the last that it names.
+
+    This is all that can tell a pair from which whole frames were cut consistently, when no seal
+    states the counts.
+    """
+    claims, known = evidence.runlog, evidence.frames_known()
+    if known < claims.durable_frames_total:
+        yield evidence.scene.finding(
+            Code.DURABLE_FRAMES_LOST, "capture", expected=claims.durable_frames_total, found=known
+        )
+    elif known < claims.frames_total:
+        yield evidence.scene.finding(
+            Code.RECORDED_FRAMES_LOST, "capture", expected=claims.frames_total, found=known
+        )
+    for shard, stamp in sorted(claims.last_stamps.items()):
+        result = evidence.results.get(shard)
+        last = result.rx_mono_ns_last if result else None
+        if result and (last is None or last < stamp):
+            yield Scene(evidence.run_dir, shard).finding(
+                Code.RECORDED_FRAMES_LOST,
+                result.frames_path or "capture",
+                detail="a disconnect names a later last frame than the file has",
+                expected=stamp,
+                found=last,
+            )

@@ -1,0 +1,126 @@
+"""Everything that the checks judge, gathered once and without judging: files, documents, claims."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pm_frames.bundle import RunState, run_state
+from pm_frames.paths import FATAL, MANIFEST, RUNLOG, SEAL, SUMS
+from pm_verify.documents import Document, as_integer, as_mapping, read_document
+from pm_verify.findings import Scene
+from pm_verify.runlog_claims import RunlogClaims, read_runlog_claims
+from pm_verify.shard_result import ShardResult
+from pm_verify.sums import Sums, read_sums
+
+_SHARD_FILE = re.compile(r"capture/shard_([0-9]{2,18})\.(frames|idx)")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The files of one shard as paths relative to the run; None for one that is not there."""
+
+    shard: int
+    frames: str | None
+    idx: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One run as it lies on the disk, before and after its shards were read."""
+
+    run_dir: Path
+    state: RunState
+    files: tuple[str, ...]
+    manifest: Document
+    seal: Document
+    fatal: Document
+    runlog: RunlogClaims
+    sums: Sums
+    pairs: tuple[Pair, ...]
+    results: Mapping[int, ShardResult]
+
+    @property
+    def scene(self) -> Scene:
+        """Return the scene for findings about the run as a whole."""
+        return Scene(self.run_dir)
+
+    @property
+    def run_id(self) -> str | None:
+        """Return the id of the run as the manifest states it."""
+        return self.manifest.text("run_id")
+
+    def expected_shards(self) -> set[int]:
+        """Return the shards that the manifest gives tokens to: each has files from its start on."""
+        assignments = as_mapping(self.manifest.mapping("shards").get("assignments"))
+        expected = set()
+        for key, assignment in assignments.items():
+            tokens = as_mapping(assignment).get("token_ids")
+            if is_number(key) and isinstance(tokens, list) and tokens:
+                expected.add(int(key))
+        return expected
+
+    def frames_known(self) -> int:
+        """Return how many frames either side of the pairs knows of, damaged ones included."""
+        return sum(max(result.records, result.idx_records) for result in self.results.values())
+
+
+def list_files(run_dir: Path) -> tuple[str, ...]:
+    """Return the files of a run as sorted posix paths relative to it."""
+    found = []
+    for directory, _, names in os.walk(run_dir):
+        relative = Path(directory).relative_to(run_dir)
+        found += [(relative / name).as_posix() for name in names]
+    return tuple(sorted(found))
+
+
+def pair_files(files: tuple[str, ...]) -> tuple[Pair, ...]:
+    """Return the shards that have files, in numeric order."""
+    found: dict[int, dict[str, str]] = {}
+    for name in files:
+        match = _SHARD_FILE.fullmatch(name)
+        # shard_007 is no name that a writer makes: an unknown file, not another shard 7.
+        if match and f"{int(match[1]):02}" == match[1]:
+            found.setdefault(int(match[1]), {})[match[2]] = name
+    return tuple(
+        Pair(shard, names.get("frames"), names.get("idx")) for shard, names in sorted(found.items())
+    )
+
+
+def gather(run_dir: Path) -> Evidence:
+    """Read everything about a run but its shards, of which only the names.
+
+    The runlog is read before the shards so that a bundle that still grows never seems to hold
+    fewer frames than its runlog counts.
+    """
+    state = run_state(run_dir)
+    files = list_files(run_dir)
+    return Evidence(
+        run_dir=run_dir,
+        state=state,
+        files=files,
+        manifest=read_document(run_dir, MANIFEST),
+        seal=read_document(run_dir, SEAL),
+        fatal=read_document(run_dir, FATAL),
+        runlog=read_runlog_claims(run_dir / RUNLOG),
+        sums=read_sums(run_dir / SUMS),
+        pairs=pair_files(files),
+        results={},
+    )
+
+
+def seal_shards(seal: Document) -> dict[int, Mapping[str, object]]:
+    """Return what a seal states of each shard."""
+    shards = seal.mapping("shards")
+    return {int(key): as_mapping(value) for key, value in shards.items() if is_number(key)}
+
+
+def is_number(key: str) -> bool:
+    """Return whether a JSON key is a shard id as a writer would write it."""
+    return len(key) <= 18 and key.isascii() and key.isdecimal() and str(int(key)) == key
+
+
+def total(values: Mapping[int, Mapping[str, object]], key: str) -> int:
+    """Return the sum of one integer of every shard of a seal."""
+    return sum(as_integer(shard.get(key)) or 0 for shard in values.values())

@@ -1,0 +1,147 @@
+"""Read one shard once and say everything about it."""
+
+import hashlib
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from pm_frames.checksum import crc32
+from pm_frames.layout import IDX, MAGIC_SIZE, VERSION_OF, Version, idx_size
+from pm_verify.diagnosis import diagnose
+from pm_verify.findings import Code, Scene
+from pm_verify.shard_result import ShardResult
+from pm_verify.sweep import Agreement, Engine, plain, sweep
+
+DRAIN_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One shard to read: plain values, so that another process can do it.
+
+    `frames` and `idx` are relative to `root` (or to the working directory without one), None where
+    there is no such file; that is a finding where `idx_expected`. `growing` forgives what is only not finished yet; `digest` asks for the
+    SHA-256 of both files, taken from the same reading.
+    """
+
+    root: Path | None
+    shard: int | None
+    frames: str | None
+    idx: str | None
+    idx_expected: bool = True
+    growing: bool = False
+    digest: bool = False
+
+    def path(self, name: str) -> Path:
+        """Return where one of the two files is."""
+        return self.root / name if self.root else Path(name)
+
+
+class Reader:
+    """A file read forwards once, hashed on the way if asked; `read` is that of a binary file."""
+
+    def __init__(self, file: BinaryIO, *, hashing: bool) -> None:
+        self._file = file
+        self._running = hashlib.sha256() if hashing else None
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, fewer than `size` only at the end of the file."""
+        data = self._file.read(size)
+        if self._running is not None:
+            self._running.update(data)
+        return data
+
+    def digest(self) -> str | None:
+        """Read what is left and return the digest of the whole file."""
+        if self._running is None:
+            return None
+        while self.read(DRAIN_BYTES):
+            pass
+        return self._running.hexdigest()
+
+
+def fastest_engine() -> Engine:
+    """Return the engine for batches: with numpy where it is installed."""
+    try:
+        from pm_verify.vectorised import vectorised
+    except ImportError:
+        return plain
+    return vectorised
+
+
+def examine(task: Task, *, engine: Engine | None = None) -> ShardResult:
+    """Read a shard and judge every byte of it. What cannot be read is a finding, never an error."""
+    scene = Scene(task.root, task.shard)
+    result = ShardResult(
+        task.shard,
+        frames_path=task.frames,
+        idx_path=task.idx,
+        idx_expected=task.idx_expected,
+    )
+    try:
+        if task.frames is None:
+            _judge_lonely_index(task, scene, result)
+        else:
+            _judge_frames(task, task.frames, scene, result, engine or fastest_engine())
+    except OSError as error:
+        name = error.filename or task.frames or task.idx
+        file = str(name).removeprefix(f"{task.root}/") if task.root else str(name)
+        result.add(scene.finding(Code.UNREADABLE, file, detail=str(error.strerror)))
+    return result
+
+
+def _judge_lonely_index(task: Task, scene: Scene, result: ShardResult) -> None:
+    assert task.idx is not None
+    size = task.path(task.idx).stat().st_size
+    result.idx_bytes = size
+    result.idx_records = size // idx_size(Version.V2)
+    result.note_idx_error(0)
+    file = task.idx.removesuffix(".idx") + ".frames"
+    result.add(scene.finding(Code.FRAMES_MISSING, file, expected=file))
+
+
+def _judge_frames(task: Task, name: str, scene: Scene, result: ShardResult, engine: Engine) -> None:
+    with ExitStack() as stack:
+        idx = None
+        if task.idx is not None:
+            # The index first: in a bundle that grows, frames are written before their entries.
+            idx_file = stack.enter_context(task.path(task.idx).open("rb"))
+            result.idx_bytes = os.fstat(idx_file.fileno()).st_size
+            idx = Reader(idx_file, hashing=task.digest)
+        frames_file = stack.enter_context(task.path(name).open("rb"))
+        result.frames_bytes = os.fstat(frames_file.fileno()).st_size
+        version = VERSION_OF.get(frames_file.read(MAGIC_SIZE))
+        frames_file.seek(0)
+        frames = Reader(frames_file, hashing=task.digest)
+        agreement = Agreement()
+        if idx is not None and version is not None:
+            agreement = sweep(frames, idx, version, engine=engine, checksum=crc32)
+        if _covers(agreement, result) and idx is not None:
+            _take_agreement(result, agreement, version)
+        else:
+            idx_path = task.path(task.idx) if task.idx else None
+            diagnose(result, scene, task.path(name), idx_path, growing=task.growing)
+        result.frames_sha256 = frames.digest()
+        result.idx_sha256 = idx.digest() if idx else None
+    if idx is None and task.idx_expected:
+        file = name.removesuffix(".frames") + ".idx"
+        result.note_idx_error(0)
+        result.add(scene.finding(Code.IDX_MISSING, file, expected=file))
+
+
+def _covers(agreement: Agreement, result: ShardResult) -> bool:
+    return agreement.frames_end >= result.frames_bytes and agreement.idx_end >= result.idx_bytes
+
+
+def _take_agreement(result: ShardResult, agreement: Agreement, version: Version | None) -> None:
+    result.records = result.idx_records = agreement.records
+    result.last_good_offset = agreement.frames_end
+    result.frames_bytes, result.idx_bytes = agreement.frames_end, agreement.idx_end
+    if version is None or not agreement.records:
+        return
+    result.schema_versions = [int(version)]
+    for entry in (agreement.first, agreement.last):
+        fields = IDX[version].unpack(entry)
+        result.note_stamps(fields[1], fields[2] if version is Version.V2 else None)

@@ -1,0 +1,136 @@
+"""The report of one run: a verdict with its reasons, as JSON or as a page that a person reads."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pm_frames.command import ExitCode, severest
+
+from pm_verify.findings import Code, Finding
+from pm_verify.shard_result import ShardResult
+
+SEALED_STATES = ("ended",)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What pm-verify says about one run, one pair of files, or one stream.
+
+    `state` is that of the run (running, ended, fatal, crashed), or missing, files, stream.
+    `counts` has every finding, `findings` at most 20 of each code and file pair.
+    """
+
+    run_dir: str | None
+    run_id: str | None
+    state: str
+    summaries: tuple[ShardResult, ...]
+    findings: tuple[Finding, ...]
+    counts: Counter[Code]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return the severest code that any finding asks for."""
+        return severest(code.exit_code for code in self.counts)
+
+    @property
+    def ok(self) -> bool:
+        """Return whether there is nothing to say."""
+        return not self.counts
+
+    @property
+    def records(self) -> int:
+        """Return how many whole and sound frames were read."""
+        return sum(shard.records for shard in self.summaries)
+
+    def totals(self) -> dict[str, int]:
+        """Return the counts of all shards together."""
+        return {
+            "records": self.records,
+            "errors": sum(shard.errors for shard in self.summaries),
+            "crc_mismatch": sum(shard.crc_mismatch for shard in self.summaries),
+            "truncated_shards": sum(shard.truncated for shard in self.summaries),
+            "idx_bad_shards": sum(shard.idx_ok is False for shard in self.summaries),
+            "bytes": sum(shard.frames_bytes for shard in self.summaries),
+        }
+
+    def summary_json(self) -> dict[str, object]:
+        """Return the totals without shards and findings."""
+        return {
+            "ok": self.ok,
+            "run_dir": self.run_dir,
+            "run_id": self.run_id,
+            "state": self.state,
+            "exit_code": int(self.exit_code),
+            "totals": self.totals(),
+        }
+
+    def as_json(self) -> dict[str, object]:
+        """Return everything as JSON values."""
+        return {
+            **self.summary_json(),
+            "verdict": self.verdict(),
+            "summaries": [shard.as_json() for shard in self.summaries],
+            "finding_counts": {code.id: count for code, count in sorted_counts(self.counts)},
+            "findings": [finding.as_json() for finding in self.findings],
+        }
+
+    def verdict(self) -> str:
+        """Return the answer as one plain sentence."""
+        what = f"{self.records:,} {'frame' if self.records == 1 else 'frames'}"
+        if self.state not in ("files", "stream"):
+            shards = len(self.summaries)
+            what += f" in {shards} {'shard' if shards == 1 else 'shards'}"
+        if self.ok:
+            claim = "every byte is what was written"
+            if self.state == "ended":
+                return f"{what}: {claim}"
+            return f"{what}: whole and sound, and the index agrees with every one"
+        first = min(self.findings, key=_severity)
+        more = sum(self.counts.values()) - 1
+        also = f", and {more:,} more {'finding' if more == 1 else 'findings'}" if more else ""
+        return f"{what}: {_place(first)}{first.message}{also}; next: {first.fix}"
+
+
+def sorted_counts(counts: Counter[Code]) -> list[tuple[Code, int]]:
+    """Return how often each code was found, in the order of the codes."""
+    return sorted(counts.items(), key=lambda item: item[0].id)
+
+
+def page(report: Report) -> Iterator[str]:
+    """Yield the lines of the report for a terminal."""
+    yield f"{report.run_dir or 'files'}: {report.state}"
+    if report.summaries:
+        yield ""
+        yield f"{'shard':>7}{'frames':>14}{'bytes':>18}  verdict"
+        for shard in report.summaries:
+            name = "-" if shard.shard is None else f"{shard.shard:02}"
+            verdict = "ok" if shard.ok else ", ".join(_reasons(shard))
+            yield f"{name:>7}{shard.records:>14,}{shard.frames_bytes:>18,}  {verdict}"
+    for finding in report.findings:
+        yield ""
+        yield f"{finding.code.id} {_place(finding)}{finding.message}"
+        if finding.expected is not None or finding.found is not None:
+            yield f"       expected {finding.expected}, found {finding.found}"
+        yield f"       fix: {finding.fix}"
+    omitted = sum(report.counts.values()) - len(report.findings)
+    if omitted:
+        yield ""
+        yield f"{omitted:,} more findings of the same codes are not listed."
+    yield ""
+    yield report.verdict() + "."
+
+
+def _reasons(shard: ShardResult) -> Iterator[str]:
+    for code, count in sorted_counts(shard.tally.counts):
+        yield f"{code.name.lower().replace('_', ' ')}" + (f" ×{count:,}" if count > 1 else "")
+
+
+def _severity(finding: Finding) -> tuple[int, str]:
+    order = (ExitCode.CORRUPT, ExitCode.FINDINGS, ExitCode.USAGE)
+    return order.index(finding.exit_code), finding.code.id
+
+
+def _place(finding: Finding) -> str:
+    ordinal = "" if finding.ordinal is None else f", record {finding.ordinal:,}"
+    offset = "" if finding.offset is None else f", offset {finding.offset:,}"
+    return f"{finding.file}{offset}{ordinal}: "

@@ -1,0 +1,138 @@
+"""What the runlog says about the frames: who opened, how many were written, where each one ended.
+
+Read line by line in bounded memory. A damaged line is evidence and does not end the reading: the
+records after it still count.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from pm_verify.documents import as_integer, decode_object
+
+# The longest record names all tokens of a subscribe chunk: 250 ids of 78 digits are 20 KB.
+LINE_BYTES_MAX = 16 << 20
+BAD_LINES_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no record. `torn` is true for an incomplete last one."""
+
+    number: int
+    offset: int
+    end: int
+    reason: str
+    torn: bool = False
+
+
+@dataclass(slots=True)
+class RunlogClaims:
+    """The claims of a runlog that the files of the bundle must bear out.
+
+    `frames_total` and `durable_frames_total` are the highest that any record states;
+    `last_stamps` maps a shard to the highest rx_mono_ns that a disconnect names as its last frame.
+    """
+
+    present: bool = False
+    problem: str | None = None
+    records: int = 0
+    bad_lines: list[BadLine] = field(default_factory=list)
+    run_ids: dict[str, int] = field(default_factory=dict)
+    announced: set[int] = field(default_factory=set)
+    frames_total: int = 0
+    durable_frames_total: int = 0
+    last_stamps: dict[int, int] = field(default_factory=dict)
+    universe: dict[str, str] = field(default_factory=dict)
+    stop_reason: str | None = None
+    _connected_ns: dict[int, int] = field(default_factory=dict)
+
+    def take(self, record: Mapping[str, object], offset: int) -> None:
+        """Note what one record claims. `offset` is where its line begins."""
+        self.records += 1
+        run_id = record.get("run_id")
+        if isinstance(run_id, str):
+            self.run_ids.setdefault(run_id, offset)
+        match record.get("record_type"):
+            case "shard_open" | "ws_connect":
+                self._take_opening(record)
+            case "disconnect":
+                self._take_disconnect(record)
+            case "capture_start":
+                self._take_universe(record)
+            case "capture_stop":
+                reason = record.get("reason")
+                self.stop_reason = reason if isinstance(reason, str) else None
+        self.frames_total = max(self.frames_total, as_integer(record.get("frames_total")) or 0)
+        durable = as_integer(record.get("durable_frames_total")) or 0
+        self.durable_frames_total = max(self.durable_frames_total, durable)
+
+    def _take_opening(self, record: Mapping[str, object]) -> None:
+        shard_id = as_integer(record.get("shard_id"))
+        if shard_id is None:
+            return
+        self.announced.add(shard_id)
+        stamp = as_integer(record.get("ts_mono_ns"))
+        if record.get("record_type") == "ws_connect" and stamp is not None:
+            self._connected_ns[shard_id] = stamp
+
+    def _take_disconnect(self, record: Mapping[str, object]) -> None:
+        shard_id = as_integer(record.get("shard_id"))
+        since = as_integer(record.get("since_mono_ns"))
+        # A connection without a frame names the stamp of its own ws_connect: no frame to look for.
+        if shard_id is None or since is None or since <= self._connected_ns.get(shard_id, -1):
+            return
+        self.last_stamps[shard_id] = max(since, self.last_stamps.get(shard_id, 0))
+
+    def _take_universe(self, record: Mapping[str, object]) -> None:
+        file, digest = record.get("universe_file"), record.get("universe_sha256")
+        if isinstance(file, str) and isinstance(digest, str):
+            self.universe[file] = digest
+
+
+def read_runlog_claims(path: Path) -> RunlogClaims:
+    """Read a runlog. Never raises for what the file holds."""
+    claims = RunlogClaims()
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return claims
+    except OSError as error:
+        return RunlogClaims(present=True, problem=f"cannot be read: {error.strerror}")
+    claims.present = True
+    with file:
+        try:
+            for number, offset, line in _lines(file):
+                _judge_line(claims, number, offset, line)
+        except OSError as error:
+            claims.problem = f"cannot be read: {error.strerror}"
+    return claims
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
+    offset = number = 0
+    while line := file.readline(LINE_BYTES_MAX):
+        number += 1
+        yield number, offset, line
+        offset += len(line)
+
+
+def _judge_line(claims: RunlogClaims, number: int, offset: int, line: bytes) -> None:
+    end = offset + len(line)
+    if not line.endswith(b"\n"):
+        torn = len(line) < LINE_BYTES_MAX
+        reason = "has no newline" if torn else f"is longer than {LINE_BYTES_MAX} bytes"
+        bad = BadLine(number, offset, end, reason, torn=torn)
+    else:
+        try:
+            record = decode_object(line)
+        except ValueError as error:
+            bad = BadLine(number, offset, end, str(error))
+        else:
+            if isinstance(record.get("record_type"), str):
+                claims.take(record, offset)
+                return
+            bad = BadLine(number, offset, end, "has no record_type")
+    if len(claims.bad_lines) < BAD_LINES_MAX:
+        claims.bad_lines.append(bad)
