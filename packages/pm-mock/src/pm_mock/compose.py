@@ -1,0 +1,125 @@
+"""Put a venue together from what the command line asked for. Reads files; starts nothing."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from pm_frames.bundle import Bundle, open_bundle
+from pm_mock.faultplan import Fault, read_faults
+from pm_mock.faults import Faults
+from pm_mock.hub import Hub
+from pm_mock.pace import SECOND_NS
+from pm_mock.sources.bundle import BundleSource
+from pm_mock.sources.generated import GeneratedSource
+from pm_mock.sources.recording import RecordingSource, read_recording
+from pm_mock.venue import Source, Venue
+
+RECORDING_SPEED = "max"
+BUNDLE_SPEED = "1"
+
+
+class BadOption(ValueError):
+    """Flags that do not go together, or a value that is none."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The flags of `pm-mock serve` that shape the venue; None where nothing was said."""
+
+    seed: int = 1
+    markets: int = 20
+    rate: float | None = None
+    lifecycle_seconds: float | None = None
+    recording: Path | None = None
+    bundle: Path | None = None
+    speed: str | None = None
+    repeat: int = 1
+    faults: Path | None = None
+    duration_seconds: float | None = None
+
+
+def parse_speed(text: str) -> float | None:
+    """A speed factor; None for "max" or 0, which is as fast as the reader takes it."""
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = -1.0
+    if not 0 <= speed <= 1e9:
+        raise BadOption(f"--speed must be a positive number or max, got {text!r}")
+    return speed or None
+
+
+def check(options: Options) -> None:
+    """Raises `BadOption` for values that make no sense, alone or together."""
+    if options.recording and options.bundle:
+        raise BadOption("--recording and --bundle exclude each other")
+    if (options.recording or options.bundle) and options.rate is not None:
+        raise BadOption("--rate is for the generated market; use --speed")
+    if not (options.recording or options.bundle) and options.speed is not None:
+        raise BadOption("--speed is for --recording and --bundle; use --rate")
+    if options.repeat != 1 and not options.recording:
+        raise BadOption("--repeat is for --recording")
+    limits = {
+        "--markets": (options.markets, 1, 100_000),
+        "--rate": (options.rate or 0, 0, 1e6),
+        "--repeat": (options.repeat, 1, 10**9),
+        "--lifecycle-seconds": (options.lifecycle_seconds or 0, 0, 1e6),
+        "--duration-seconds": (options.duration_seconds or 0, 0, 1e9),
+    }
+    for flag, (value, lowest, highest) in limits.items():
+        if not lowest <= value <= highest:
+            raise BadOption(f"{flag} must be between {lowest} and {highest:g}, got {value}")
+    parse_speed(options.speed or "1")
+
+
+class Ingredients(NamedTuple):
+    """What was read from files before the clock starts."""
+
+    faults: tuple[Fault, ...]
+    recording: list[bytes]
+    bundle: Bundle | None
+
+
+def read_ingredients(options: Options) -> Ingredients:
+    """Read the files that the options name. Raises `BadFaults`, `BadRecording`, `BundleError`."""
+    return Ingredients(
+        read_faults(options.faults) if options.faults else (),
+        read_recording(options.recording) if options.recording else [],
+        open_bundle(options.bundle) if options.bundle else None,
+    )
+
+
+def compose(
+    options: Options, ingredients: Ingredients, *, start_ns: int, wall_offset_ns: int
+) -> Venue:
+    """A venue that starts at `start_ns` on the monotonic clock."""
+    hub = Hub()
+    source: Source
+    if ingredients.recording:
+        speed = parse_speed(options.speed or RECORDING_SPEED)
+        source = RecordingSource(ingredients.recording, speed=speed, repeat=options.repeat)
+    elif ingredients.bundle:
+        speed = parse_speed(options.speed or BUNDLE_SPEED)
+        source = BundleSource(ingredients.bundle, speed=speed)
+    else:
+        lifecycle = options.lifecycle_seconds
+        source = GeneratedSource(
+            hub,
+            seed=options.seed,
+            markets=options.markets,
+            rate=50.0 if options.rate is None else options.rate,
+            lifecycle_seconds=30.0 if lifecycle is None else lifecycle,
+            start_ns=start_ns,
+            wall_offset_ns=wall_offset_ns,
+        )
+    duration = options.duration_seconds
+    return Venue(
+        source,
+        hub,
+        Faults(ingredients.faults, start_ns=start_ns, seed=options.seed),
+        start_ns=start_ns,
+        wall_offset_ns=wall_offset_ns,
+        duration_ns=None if duration is None else round(duration * SECOND_NS),
+    )
