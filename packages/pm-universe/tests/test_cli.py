@@ -1,0 +1,224 @@
+"""The program as a process: exit codes, what stands on which stream, what is left on disk."""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pm_universe.universe_file import encode, read
+
+MakeMarket = Callable[..., dict[str, Any]]
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def listed(venue: Any, make_market: MakeMarket) -> list[str]:
+    """Three markets at the venue; return the first arguments of a discovery there."""
+    venue.lists([make_market(number) for number in range(3)], page_size=2)
+    return ["discover", "--gamma-base-url", venue.url]
+
+
+def test_a_pipe_gets_tab_separated_lines(run: Run, listed: list[str]) -> None:
+    done = run(*listed, "--max-markets", "2")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (
+        b"500000\tselected\tnumber-0\tWill number 0 come up?\n"
+        b"500001\tselected\tnumber-1\tWill number 1 come up?\n"
+        b"500002\tover_cap\tnumber-2\tWill number 2 come up?\n"
+    )
+
+
+def test_json_is_the_document_and_out_writes_the_same(
+    run: Run, listed: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "universe" / "000000.json"
+    assert run(*listed, "--out", path).returncode == 0
+    printed = run(*listed, "--json")
+    assert printed.returncode == 0
+    document, written = json.loads(printed.stdout), json.loads(path.read_bytes())
+    for stamp in ("created_wall_ns_utc", "created_mono_ns"):
+        assert isinstance(document.pop(stamp), int)
+        assert isinstance(written.pop(stamp), int)
+    assert document == written
+    assert encode(read(path)) == path.read_bytes()
+
+
+def test_out_reports_one_line(run: Run, listed: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "u.json"
+    done = run(*listed, "--max-markets", "2", "--out", path)
+    assert done.returncode == 0
+    assert done.stdout.count(b"\n") == 1
+    assert json.loads(done.stdout) == {
+        "gamma_pages_fetched": 2,
+        "markets_seen": 3,
+        "markets_selected": 2,
+        "markets_dropped_by_cap": 1,
+        "tokens_selected": 4,
+        "markets_left_out": {},
+        "not_found": [],
+        "notes": [],
+        "universe_version": 0,
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    assert [child.name for child in tmp_path.iterdir()] == ["u.json"]
+
+
+def test_an_existing_file_costs_not_even_a_request(
+    run: Run, listed: list[str], venue: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "u.json"
+    path.write_bytes(b"precious")
+    done = run(*listed, "--out", path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"u.json exists" in done.stderr
+    assert path.read_bytes() == b"precious"
+    assert venue.requests == []
+    assert run(*listed, "--out", path, "--force").returncode == 0
+    assert len(read(path).markets) == 3
+
+
+def test_a_path_that_cannot_be_written_is_5(run: Run, listed: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    done = run(*listed, "--out", tmp_path / "file" / "u.json")
+    assert (done.returncode, done.stdout) == (5, b"")
+    assert b"pm-universe: cannot write" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (403, b"go away", b"refused: GET http://127.0.0.1:"),
+        (500, b"oops", b"answered 500, b'oops'"),
+        (200, b"<html>", b"not JSON"),
+        (200, b'{"markets":[]}', b"no market to select at http://127.0.0.1:"),
+        (200, b'{"markets":[],"next_cursor":"x"}', b"gives the cursor 'x' a second time"),
+    ],
+)
+def test_what_the_venue_does_wrong_is_6_and_leaves_no_file(
+    run: Run, venue: Any, tmp_path: Path, status: int, body: bytes, words: bytes
+) -> None:
+    venue.answer = lambda path, params: (status, {}, body)
+    target = ["discover", "--gamma-base-url", venue.url, "--out", tmp_path / "new" / "u.json"]
+    done = run(*target, "--retries", "0")
+    assert (done.returncode, done.stdout) == (6, b"")
+    assert words in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreachable_venue_is_6(run: Run, tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        done = run("discover", "--gamma-base-url", url, "--retries", "0", "--out", tmp_path / "u")
+    assert (done.returncode, done.stdout) == (6, b"")
+    assert f"GET {url}/markets/keyset".encode() in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_retries_are_told(run: Run, listed: list[str], venue: Any) -> None:
+    venue.first = [(429, {"Retry-After": "0.01"}, b"slow down")]
+    done = run(*listed)
+    assert done.returncode == 0
+    assert done.stderr.startswith(b"pm-universe: retry in 0.0 s: refused: GET http://127.0.0.1:")
+
+
+def test_names(run: Run, listed: list[str]) -> None:
+    done = run(*listed, "--market", "number-1", "--event", "event-2", "--market", "nobody")
+    assert done.returncode == 0
+    assert [line.split(b"\t")[2] for line in done.stdout.splitlines()] == [b"number-1", b"number-2"]
+    assert b"not found or not active: nobody" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["find"],
+        ["discover", "--max-markets", "0"],
+        ["discover", "--max-markets", "many"],
+        ["discover", "--max-mark", "5"],
+        ["discover", "--universe", "everything"],
+        ["discover", "--gamma-base-url", "gamma-api.polymarket.com"],
+        ["discover", "--gamma-base-url", "ftp://somewhere"],
+        ["discover", "--gamma-base-url", "https://name:secret@somewhere"],
+        ["discover", "--gamma-base-url", "https://somewhere:99999"],
+        ["discover", "--gamma-base-url", "https://somewhere/?a=b"],
+        ["discover", "--timeout-seconds", "0"],
+        ["discover", "--timeout-seconds", "nan"],
+        ["discover", "--retries", "-1"],
+        ["discover", "--json", "--tsv"],
+        ["discover", "extra"],
+    ],
+)
+def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"usage: pm-universe" in done.stderr
+
+
+HEAVY = ("aiolimiter", "asyncio", "dataclasses", "httpx2", "msgspec", "stamina")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["discover", "--help"], ["--version"], ["oops"]])
+def test_nothing_heavy_is_imported_before_there_is_something_to_do(arguments: list[str]) -> None:
+    script = (
+        "import sys\nfrom pm_universe.__main__ import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_version(run: Run) -> None:
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"pm-universe 0.")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a reader that leaves is silent only on POSIX")
+def test_a_reader_that_leaves_is_no_error(venue: Any, make_market: MakeMarket) -> None:
+    venue.lists([make_market(number) for number in range(3000)], page_size=3000)
+    command = [sys.executable, "-m", "pm_universe", "discover", "--gamma-base-url", venue.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"500000\t")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo terminal")
+def test_a_terminal_gets_a_table(listed: list[str]) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "pm_universe", *listed]
+    process = subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:
+        pass  # Linux says EIO when the other end is closed
+    os.close(ours)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 0
+    head, *rows = shown.decode().splitlines()
+    assert head.startswith("MARKET")
+    assert len(rows) == 3
+    assert words.startswith(b"3 markets selected of 3 on 2 pages;")
