@@ -95,20 +95,14 @@ def encode_frame(
     version 1 has no room for one and drops it. Raises ValueError for a stamp outside u64, an undefined
     critical flag, or a payload over 64 MiB.
     """
-    layout = HEADER[Version(version)]
+    version = Version(version)
     check_flags(flags)
-    check_stamp("rx_mono_ns", rx_mono_ns)
+    stamps = check_stamps(version, rx_mono_ns, rx_wall_ns_utc)
     if len(payload) > PAYLOAD_MAX:
         raise ValueError(f"payload of {len(payload)} bytes, more than {PAYLOAD_MAX}")
     if crc is None:
         crc = crc32(payload)
-    magic = MAGIC[Version(version)]
-    if version == Version.V1:
-        return layout.pack(magic, version, flags, rx_mono_ns, len(payload), crc) + payload
-    if rx_wall_ns_utc is None:
-        raise ValueError("version 2 needs rx_wall_ns_utc")
-    check_stamp("rx_wall_ns_utc", rx_wall_ns_utc)
-    header = layout.pack(magic, version, flags, rx_mono_ns, rx_wall_ns_utc, len(payload), crc)
+    header = HEADER[version].pack(MAGIC[version], version, flags, *stamps, len(payload), crc)
     return header + payload
 
 
@@ -118,10 +112,15 @@ def check_flags(flags: int) -> None:
         raise ValueError(f"flags {flags:#06x}: undefined critical bits, or more than 16")
 
 
-def check_stamp(name: str, value: int) -> None:
-    """Raise ValueError for a stamp that does not fit a u64."""
-    if not 0 <= value <= STAMP_MAX:
-        raise ValueError(f"{name} {value} is not an unsigned 64-bit number")
+def check_stamps(version: Version, mono: int, wall: int | None) -> tuple[int, ...]:
+    """Return the stamps that a record of this version has room for; ValueError if they do not fit."""
+    if not 0 <= mono <= STAMP_MAX:
+        raise ValueError(f"rx_mono_ns {mono} is not an unsigned 64-bit number")
+    if version == Version.V1:
+        return (mono,)
+    if wall is None or not 0 <= wall <= STAMP_MAX:
+        raise ValueError(f"rx_wall_ns_utc {wall} is not an unsigned 64-bit number")
+    return (mono, wall)
 
 
 def unpack_header(data: bytes | bytearray, start: int, version: Version) -> Header:

@@ -80,6 +80,43 @@ def read_index(
             )
 
 
+class IndexCursor:
+    """The entries of an .idx file by ordinal, a block of them in memory; `count` whole ones."""
+
+    def __init__(self, window: Window, version: Version) -> None:
+        """`window` is the open .idx file and stays the caller's to close."""
+        self.version = version
+        self.entry_bytes = IDX[version].size
+        self.count, self.torn_bytes = divmod(window.size, self.entry_bytes)
+        self._window = window
+        self._first = 0
+        self._block: list[tuple[int, ...]] = []
+
+    def block(self, ordinal: int) -> list[tuple[int, ...]]:
+        """Return entries from `ordinal` on, as unpacked: some of them, none only after the last."""
+        at = ordinal - self._first
+        if not 0 <= at < len(self._block):
+            count = min(ENTRIES_AT_ONCE, self.count - ordinal)
+            data = self._window.at(ordinal * self.entry_bytes, max(count, 0) * self.entry_bytes)
+            self._block = list(IDX[self.version].iter_unpack(data))
+            self._first = ordinal
+            at = 0
+        return self._block[at:] if at else self._block
+
+    def get(self, ordinal: int) -> IdxEntry | None:
+        """Return one entry, None after the last."""
+        at = ordinal - self._first
+        fields = self._block[at] if 0 <= at < len(self._block) else None
+        if fields is None:
+            block = self.block(ordinal)
+            if not block:
+                return None
+            fields = block[0]
+        if self.version == Version.V1:
+            return IdxEntry(fields[0], fields[1], None, fields[2], fields[3])
+        return IdxEntry._make(fields)
+
+
 def rebuild_index(
     frames_path: Path,
     idx_path: Path,

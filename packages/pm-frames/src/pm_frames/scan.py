@@ -1,35 +1,39 @@
-"""The tolerant scan: every sound frame of a shard and every damage, in file order."""
+"""The tolerant scan: every sound frame of a shard, and everything that is not as it was written.
+
+With an idx, its offsets say where frames begin, before any search: frames that lie inside the payload of
+another frame can then never be taken for frames of the shard, because every frame that is found after
+damage must be the one that an entry describes (stamps, length and checksum). Without an idx, and after the
+last entry of a short one, `pm_frames.resync` says what is promised. Streaming: memory is two windows and one
+frame, whatever the file says about its lengths.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import repeat
 from pathlib import Path
+from typing import Final
 
-from pm_frames.frames import Fault, Frame, frame_at
-from pm_frames.layout import PAYLOAD_MAX, Version
+from pm_frames.checksum import crc32
+from pm_frames.damage import Damage
+from pm_frames.errors import MissingFile
+from pm_frames.frames import Frame, frame_at, unpack_header
+from pm_frames.index import IndexCursor
+from pm_frames.judge import Judge
+from pm_frames.layout import (
+    CRITICAL_UNKNOWN,
+    HEADER,
+    MAGIC,
+    MAGIC_SIZE,
+    PAYLOAD_MAX,
+    VERSION_OF,
+    Version,
+)
+from pm_frames.resync import find_magic
 from pm_frames.window import Window
 
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Something in a shard that is not as it was written.
-
-    `kind` is a stable word (docs/spec/frames.md). `offset` to before `end` are the bytes of `file`
-    ("frames" or "idx") that are affected; `ordinal` is the idx position of the frame, None where there is
-    none. `extent` is "tail" when nothing readable follows in the file, "hole" when something does, and
-    "entry" when the frame itself is sound and only the idx, or its place in time, disagrees.
-    """
-
-    kind: str
-    file: str
-    offset: int
-    end: int
-    ordinal: int | None
-    extent: str
-    expected: object = None
-    found: object = None
-    detail: str = ""
+PROBE_SPAN: Final = 1 << 16
 
 
 def scan_shard(
@@ -39,24 +43,117 @@ def scan_shard(
     version: Version | None = None,
     payload_max: int = PAYLOAD_MAX,
 ) -> Iterator[Frame | Damage]:
-    """Yield the sound frames and the damage of a shard."""
-    with Window(frames_path) as window:
-        offset = 0
-        ordinal = 0
-        while offset < window.size:
-            frame = frame_at(window, offset, version, payload_max)
-            if isinstance(frame, Fault):
-                yield Damage(
-                    frame.kind,
-                    "frames",
-                    offset,
-                    window.size,
-                    ordinal,
-                    "tail",
-                    frame.expected,
-                    frame.found,
-                )
-                return
-            yield frame
-            offset = frame.end
-            ordinal += 1
+    """Yield the sound frames and the damage of a shard, in file order.
+
+    A frame is yielded if it is sound by itself; if only its entry or its place in time disagrees, the
+    `Damage` (extent `entry`) comes right before it. `idx_path` None scans without an idx; a path
+    that is not there is reported as `idx_missing`. `version` None is the first frame's, or, if that is
+    damaged, the one with which the idx makes sense. Sizes are taken once, the idx first, so that a
+    shard that still grows is seen as it was at some moment. Raises `MissingFile` if there is no .frames
+    file; damage never raises.
+    """
+    with ExitStack() as stack:
+        idx_window: Window | None = None
+        if idx_path is not None:
+            try:
+                idx_window = stack.enter_context(Window(idx_path))
+            except MissingFile:
+                yield Damage("idx_missing", "idx", 0, 0, None, "tail")
+        window = stack.enter_context(Window(frames_path))
+        probe = stack.enter_context(Window(frames_path, span=PROBE_SPAN))
+        probe.size = window.size
+        if version is None:
+            version = find_version(probe, idx_window, payload_max)
+        cursor = None if idx_window is None else IndexCursor(idx_window, version)
+        judge = Judge(probe, cursor, version, payload_max)
+        while judge.offset < window.size:
+            yield from _sound_frames(window, judge)
+            if judge.offset < window.size:
+                yield from judge.judge()
+        yield from judge.ending()
+
+
+def find_version(frames: Window, idx: Window | None, payload_max: int) -> Version:
+    """Return the version of a shard: its first magic, or else what the idx or a later frame says."""
+    magic = frames.at(0, MAGIC_SIZE)
+    if magic in VERSION_OF:
+        return VERSION_OF[magic]
+    for version in (Version.V2, Version.V1):
+        cursor = None if idx is None else IndexCursor(idx, version)
+        first = None if cursor is None else cursor.get(0)
+        if cursor is None or first is None or first.offset_frames != 0:
+            continue
+        second = cursor.get(1)
+        end = HEADER[version].size + first.payload_len
+        if end == (frames.size if second is None else second.offset_frames):
+            return version
+    common = MAGIC[Version.V2][:-1]
+    for offset in find_magic(frames, 1, frames.size, common):
+        if isinstance(frame := frame_at(frames, offset, None, payload_max), Frame):
+            return Version(frame.version)
+    return Version.V2
+
+
+def _sound_frames(window: Window, judge: Judge) -> Iterator[Frame]:
+    """Yield frames for as long as everything about them is right."""
+    while True:
+        header = window.at(judge.offset, judge.header_bytes)
+        need = len(header)
+        if need == judge.header_bytes:
+            length = unpack_header(header, 0, judge.version).payload_len
+            if length <= judge.payload_max:
+                need += length
+        window.load(judge.offset, need)
+        frames = _run(window, judge)
+        if not frames:
+            return
+        yield from frames
+
+
+def _run(window: Window, judge: Judge) -> list[Frame]:
+    """Return the sound frames at the start of the window, and let the judge stand behind them."""
+    data = window.data
+    base = window.base
+    version = judge.version
+    unpack = HEADER[version].unpack_from
+    magic = MAGIC[version]
+    header_bytes = judge.header_bytes
+    payload_max = judge.payload_max
+    shift = judge.shift + base
+    last_mono = judge.last_mono
+    last_start = len(data) - header_bytes
+    start = 0
+    frames: list[Frame] = []
+    for entry in _entries_ahead(judge):
+        if start > last_start:
+            break
+        fields = unpack(data, start)
+        length = fields[-2]
+        if (
+            fields[0] != magic
+            or fields[1] != version
+            or fields[2] & CRITICAL_UNKNOWN
+            or length > payload_max
+            or fields[3] < last_mono
+        ):
+            break
+        if entry is not None and (entry[0] != start + shift or entry[1:] != fields[3:]):
+            break
+        begin = start + header_bytes
+        end = begin + length
+        payload = data[begin:end]
+        if end > len(data) or crc32(payload) != fields[-1]:
+            break
+        last_mono = fields[3]
+        wall = fields[4] if version == Version.V2 else None
+        frames.append(Frame(base + start, version, fields[2], last_mono, wall, fields[-1], payload))
+        start = end
+    judge.advance(len(frames), base + start, last_mono)
+    return frames
+
+
+def _entries_ahead(judge: Judge) -> Iterable[tuple[int, ...] | None]:
+    """Return entries for the frames from here on: None for each where there is no idx (left)."""
+    if judge.cursor is not None and judge.ordinal < judge.cursor.count:
+        return judge.cursor.block(judge.ordinal)
+    return repeat(None)

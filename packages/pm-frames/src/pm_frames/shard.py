@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pm_frames.damage import FIELD_KINDS
 from pm_frames.errors import CorruptFrame, CorruptIndex
 from pm_frames.frames import Fault, Frame, frame_at, raise_fault, read_version
 from pm_frames.index import IdxEntry, entry_of, read_index
@@ -133,13 +134,3 @@ class Shard:
             expected=expected,
             found=entry.offset_frames,
         )
-
-
-# One word for each field of an idx entry, in the order of the entry.
-FIELD_KINDS = (
-    "idx_offset_mismatch",
-    "idx_mono_mismatch",
-    "idx_wall_mismatch",
-    "idx_length_mismatch",
-    "idx_crc_mismatch",
-)

@@ -17,7 +17,7 @@ from typing import Final
 from pm_frames.checksum import crc32
 from pm_frames.errors import MissingFile, RunLocked, WriteFailed
 from pm_frames.files import Files, OsFiles
-from pm_frames.frames import check_flags, check_stamp
+from pm_frames.frames import check_flags, check_stamps
 from pm_frames.layout import CRITICAL_UNKNOWN, HEADER, IDX, MAGIC, PAYLOAD_MAX, Version
 
 # Bytes that wait for `sync` to hash them; above this `append` hashes as fast as it adds.
@@ -100,54 +100,28 @@ class ShardWriter:
         when the system refuses bytes: then the files have been cut back to whole frames and entries
         (as many as had been taken), and the writer takes no more.
         """
-        if self._failure is not None or self._closed:
-            raise self._refusal()
-        last = self.rx_mono_ns_last
-        if last is not None and rx_mono_ns < last:
-            raise ValueError(f"rx_mono_ns {rx_mono_ns} is before the last one, {last}")
-        version = self.version
-        pack_header = HEADER[version].pack
-        pack_entry = IDX[version].pack
-        magic = MAGIC[version]
-        header_bytes = HEADER[version].size
-        stamps = self._stamps(rx_mono_ns, rx_wall_ns_utc)
-        count, start, idx_bytes = self._written
-        offset = start
-        parts: list[bytes] = []
-        entries: list[bytes] = []
-        for flags, payload in frames:
-            length = len(payload)
-            if flags & CRITICAL_UNKNOWN or length > self.payload_max:
-                self._check(flags, length, offset)
-            crc = crc32(payload)
-            parts.append(pack_header(magic, version, flags, *stamps, length, crc))
-            parts.append(payload)
-            entries.append(pack_entry(offset, *stamps, length, crc))
-            offset += header_bytes + length
-        if not entries:
+        data, index, end = self._encode(frames, rx_mono_ns, rx_wall_ns_utc)
+        if not data:
             return
-        data = b"".join(parts)
-        index = b"".join(entries)
+        count, _, idx_bytes = self._written
         taken, refusal = self._push(self._frames_fd, data)
         entries_taken = 0
         if refusal is None:
             entries_taken, refusal = self._push(self._idx_fd, index)
-        if refusal is not None:
-            kept = self._roll_back(frames, data, index, taken, entries_taken, refusal)
-            if not kept:
-                raise self._refusal()
-        else:
-            kept = len(entries)
-            self._written = (count + kept, offset, idx_bytes + len(index))
+        if refusal is None:
+            self._written = (count + len(frames), end, idx_bytes + len(index))
             self._unhashed.append((data, index))
-        if last is None:
-            self.rx_mono_ns_first = rx_mono_ns
-            self.rx_wall_ns_utc_first = rx_wall_ns_utc
-        self.rx_mono_ns_last = rx_mono_ns
-        self.rx_wall_ns_utc_last = rx_wall_ns_utc
-        if refusal is not None:
-            raise self._refusal()
-        if offset - self._hashed_bytes > UNHASHED_MAX:
+        else:
+            self._roll_back(frames, (data, taken), (index, entries_taken), refusal)
+        if self._written[0] > count:
+            if not count:
+                self.rx_mono_ns_first = rx_mono_ns
+                self.rx_wall_ns_utc_first = rx_wall_ns_utc
+            self.rx_mono_ns_last = rx_mono_ns
+            self.rx_wall_ns_utc_last = rx_wall_ns_utc
+        if self._failure is not None:
+            raise self._failure
+        if end - self._hashed_bytes > UNHASHED_MAX:
             self._hash_some(2 * len(data))
 
     def sync(self) -> int:
@@ -211,14 +185,35 @@ class ShardWriter:
             ) from error
         self._frames_fd, self._idx_fd = opened
 
-    def _stamps(self, mono: int, wall: int | None) -> tuple[int, ...]:
-        check_stamp("rx_mono_ns", mono)
-        if self.version == Version.V1:
-            return (mono,)
-        if wall is None:
-            raise ValueError("version 2 needs rx_wall_ns_utc")
-        check_stamp("rx_wall_ns_utc", wall)
-        return (mono, wall)
+    def _encode(
+        self, frames: Sequence[tuple[int, bytes]], mono: int, wall: int | None
+    ) -> tuple[bytes, bytes, int]:
+        """Return the frames and the entries as bytes, and the end of the file after them."""
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            raise ValueError(f"{self.frames_path}: the writer is closed")
+        if self.rx_mono_ns_last is not None and mono < self.rx_mono_ns_last:
+            raise ValueError(f"rx_mono_ns {mono} is before the last one, {self.rx_mono_ns_last}")
+        version = self.version
+        stamps = check_stamps(version, mono, wall)
+        pack_header = HEADER[version].pack
+        pack_entry = IDX[version].pack
+        magic = MAGIC[version]
+        header_bytes = HEADER[version].size
+        offset = self._written[1]
+        parts: list[bytes] = []
+        entries: list[bytes] = []
+        for flags, payload in frames:
+            length = len(payload)
+            if flags & CRITICAL_UNKNOWN or length > self.payload_max:
+                self._check(flags, length, offset)
+            crc = crc32(payload)
+            parts.append(pack_header(magic, version, flags, *stamps, length, crc))
+            parts.append(payload)
+            entries.append(pack_entry(offset, *stamps, length, crc))
+            offset += header_bytes + length
+        return b"".join(parts), b"".join(entries), offset
 
     def _check(self, flags: int, length: int, offset: int) -> None:
         check_flags(flags)
@@ -250,59 +245,47 @@ class ShardWriter:
     def _roll_back(
         self,
         frames: Sequence[tuple[int, bytes]],
-        data: bytes,
-        index: bytes,
-        taken: int,
-        entries_taken: int,
+        data: tuple[bytes, int],
+        index: tuple[bytes, int],
         refusal: OSError,
-    ) -> int:
-        """Cut both files to whole records and return how many of this batch remain in .frames.
+    ) -> None:
+        """Cut both files to whole records; `data` and `index` come with the bytes that were taken.
 
         Whole frames are never thrown away, not even when their entries cannot be written: an idx can be
         rebuilt from frames, a frame from nothing.
         """
         count, start, idx_start = self._written
         entry_bytes = IDX[self.version].size
-        header_bytes = HEADER[self.version].size
-        kept = kept_bytes = 0
-        for _, payload in frames:
-            if kept_bytes + header_bytes + len(payload) > taken:
-                break
-            kept_bytes += header_bytes + len(payload)
-            kept += 1
-        where = self.frames_path if taken < len(data) else self.idx_path
-        refused_at = start + taken if taken < len(data) else idx_start + entries_taken
+        kept, kept_bytes = whole_frames(frames, data[1], HEADER[self.version].size)
+        entries_taken = index[1]
+        torn = data[1] < len(data[0])
+        path = self.frames_path if torn else self.idx_path
+        refused_at = start + data[1] if torn else idx_start + entries_taken
         troubles = [refusal.strerror or str(refusal)]
-        if kept_bytes < taken:
+        if torn:
             self._cut(self._frames_fd, start + kept_bytes, troubles)
-        if taken < len(data):
-            entries_taken, again = self._push(self._idx_fd, index[: kept * entry_bytes])
+            entries_taken, again = self._push(self._idx_fd, index[0][: kept * entry_bytes])
             if again is not None:
                 troubles.append(f"idx: {again.strerror}")
-        entries_kept = entries_taken // entry_bytes
-        if entries_kept * entry_bytes < entries_taken:
-            self._cut(self._idx_fd, idx_start + entries_kept * entry_bytes, troubles)
-        idx_bytes = idx_start + entries_kept * entry_bytes
-        self._written = (count + kept, start + kept_bytes, idx_bytes)
-        self._unhashed.append((data[:kept_bytes], index[: entries_kept * entry_bytes]))
+        whole_idx = entries_taken - entries_taken % entry_bytes
+        if whole_idx < entries_taken:
+            self._cut(self._idx_fd, idx_start + whole_idx, troubles)
+        self._written = (count + kept, start + kept_bytes, idx_start + whole_idx)
+        self._unhashed.append((data[0][:kept_bytes], index[0][:whole_idx]))
         self._failure = WriteFailed(
             f"write failed: {'; '.join(troubles)}; {count + kept} whole frames remain",
-            path=where,
+            path=path,
             offset=refused_at,
             frames_whole=count + kept,
-            entries_whole=idx_bytes // entry_bytes,
+            entries_whole=(idx_start + whole_idx) // entry_bytes,
         )
         self._failure.__cause__ = refusal
-        return kept
 
     def _cut(self, fd: int, size: int, troubles: list[str]) -> None:
         try:
             self._files.truncate(fd, size)
         except OSError as error:
             troubles.append(f"torn bytes after {size} could not be cut off: {error.strerror}")
-
-    def _refusal(self) -> WriteFailed | ValueError:
-        return self._failure or ValueError(f"{self.frames_path}: the writer is closed")
 
     def _sync_file(self, fd: int, path: Path) -> None:
         try:
@@ -337,3 +320,15 @@ class ShardWriter:
                 self._hashed_bytes += size
         finally:
             self._hash_lock.release()
+
+
+def whole_frames(
+    frames: Sequence[tuple[int, bytes]], taken: int, header_bytes: int
+) -> tuple[int, int]:
+    """Return how many of the frames the first `taken` bytes hold whole, and the bytes of those."""
+    whole = 0
+    for count, (_, payload) in enumerate(frames):
+        if whole + header_bytes + len(payload) > taken:
+            return count, whole
+        whole += header_bytes + len(payload)
+    return len(frames), whole
