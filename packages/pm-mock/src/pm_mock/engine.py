@@ -89,7 +89,9 @@ class Engine:
     def _messages(self, desk: Desk, batch: Batch, *, tops_moved: bool) -> list[Message]:
         market = desk.market
         stated = Statement(market)
-        messages = []
+        held, desk.held_prints = desk.held_prints, []
+        # A print may come after the next batch, but prints keep their order.
+        messages = held if batch.trade is not None else []
         if tops_moved:
             for outcome in OUTCOMES:
                 payload = stated.best_bid_ask(outcome)
@@ -100,8 +102,9 @@ class Engine:
             if batch.echo:
                 payload = stated.price_change(changes, lead=1 - batch.lead)
                 messages.append(Message(payload, market.tokens))
-        held, desk.held_prints = desk.held_prints, []
-        if batch.trade is not None:
+        if batch.trade is None:
+            messages += held
+        else:
             trade = Message(
                 stated.last_trade_price(batch.trade), (market.tokens[batch.trade.outcome],)
             )
@@ -116,7 +119,7 @@ class Engine:
                 desk.held_prints.append(trade)
             elif not batch.joined:
                 messages.append(trade)
-        return messages + held
+        return messages
 
     def _rank(self) -> None:
         self._order = list(self._desks.values())

@@ -6,6 +6,7 @@ grid, books stay uncrossed, and the number of levels is bounded.
 """
 
 import random
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from pm_mock.events import Change, Trade
@@ -16,8 +17,8 @@ from pm_mock.market import NO, OUTCOMES, YES, Market
 FINER_TICK_E4 = {1000: 100, 100: 10, 50: 10}
 HIGH_2E4, LOW_2E4 = 2 * 9600, 2 * 400
 
-# How many ticks behind the touch an order is placed or withdrawn; −1 improves the price.
-DISTANCES = (-1, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 13, 17, 22)
+# How many levels behind the touch an order is placed or withdrawn.
+DISTANCES = (0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 13, 17, 22)
 SIZE_LIMITS_CENTS = (2_000, 10_000, 50_000, 100_000, 1_000_000)
 
 
@@ -45,6 +46,7 @@ class OrderFlow:
     ) -> None:
         self._market = market
         self._rng = rng
+        self._anchor_e4 = fair_e4
         self._fair_e4 = fair_e4
         self._depth = depth
         # A thin market may lose a whole side.
@@ -76,13 +78,13 @@ class OrderFlow:
         if self._closing is not None and draw < 0.5:
             return self._quote_anew(self._closing)
         if draw < 0.13:
-            return self._quote_anew(self._rng.choice(OUTCOMES))
+            return self._quote_anew(self._drift())
         if draw < 0.21:
             return self._take()
         outcome = self._rng.choice(OUTCOMES)
         ladder = self._market.ladders[outcome]
         # The fuller a side, the likelier a cancel: the number of levels hovers around the depth.
-        if len(ladder) and self._rng.random() * 2 * self._depth < len(ladder):
+        if self._rng.random() * 2 * self._depth < len(ladder):
             return self._cancel(outcome)
         return self._place(outcome)
 
@@ -99,18 +101,22 @@ class OrderFlow:
     # -- one verb each --------------------------------------------------------------------------
 
     def _place(self, outcome: int) -> Batch:
-        """Add to a level near the touch, or improve the price by a tick if there is room."""
+        """Add liquidity: inside a wide spread, at the touch, or behind it."""
         market, rng = self._market, self._rng
         tick = market.tick_e4
         ladder = market.ladders[outcome]
         highest = self._highest_bid_e4(outcome)
         if highest < tick:
             return self._cancel(1 - outcome)
+        room = (highest - ladder.best_e4) // tick
         if not len(ladder):
             fair = self._fair_e4 if outcome == YES else ONE_E4 - self._fair_e4
             price = self._grid(fair - tick)
+        elif room > 0 and rng.random() < (0.75 if room > 2 else 0.3):
+            price = ladder.best_e4 + tick * rng.randrange(1, min(room, room // 2 + 2) + 1)
         else:
-            price = ladder.best_e4 - tick * rng.choice(DISTANCES)
+            behind = rng.choice(DISTANCES) if rng.random() < 0.5 else rng.randrange(self._depth)
+            price = ladder.best_e4 - tick * behind
         price = max(min(price, highest), tick)
         return self._apply((Change(outcome, price, ladder.size_at(price) + self._size_e6()),))
 
@@ -120,7 +126,7 @@ class OrderFlow:
         ladder = self._market.ladders[outcome]
         if len(ladder) <= self._floor:
             return self._place(outcome)
-        index = max(len(ladder) - 1 - max(rng.choice(DISTANCES), 0), 0)
+        index = max(len(ladder) - 1 - rng.choice(DISTANCES), 0)
         price, size = ladder.prices_e4[index], ladder.sizes_e6[index]
         left = 0
         if rng.random() < 0.4:
@@ -163,7 +169,8 @@ class OrderFlow:
         tick = self._market.tick_e4
         against, towards = self._market.ladders[1 - winner], self._market.ladders[winner]
         steps = rng.choice((1, 1, 2, 3) if self._closing is None else (2, 4, 6))
-        pulled = against.prices_e4[max(len(against) - steps, self._floor) :]
+        kept = bisect_right(against.prices_e4, against.best_e4 - tick * steps)
+        pulled = against.prices_e4[max(kept, self._floor) :]
         changes = [Change(1 - winner, price, 0) for price in reversed(pulled)]
         best_against = against.prices_e4[-1 - len(pulled)] if len(against) > len(pulled) else 0
         if not pulled and best_against > tick:
@@ -185,6 +192,12 @@ class OrderFlow:
         move = tick * steps if winner == YES else -tick * steps
         self._fair_e4 = max(tick, min(ONE_E4 - tick, self._fair_e4 + move))
         return self._apply(tuple(changes))
+
+    def _drift(self) -> int:
+        """Where the price moves: at random, but rather back to where it began."""
+        if self._rng.random() < 0.7:
+            return self._rng.choice(OUTCOMES)
+        return YES if self._fair_e4 < self._anchor_e4 else NO
 
     # -- shared ---------------------------------------------------------------------------------
 
