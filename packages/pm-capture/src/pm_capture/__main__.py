@@ -1,5 +1,178 @@
-"""Entry point."""
+"""The command line: `pm-capture`. Only argparse is imported before it is known what to do."""
+
+import argparse
+import contextlib
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pm_capture.settings import FIELDS, Resolved, SettingsError, kind_of, resolve, shown
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
+
+DESCRIPTION = """\
+Record every WebSocket frame of the Polymarket market channel, byte for byte, into a run bundle.
+
+Prints the run directory on stdout as soon as its manifest is written, and nothing else; words go to
+stderr. Ctrl-C, SIGTERM or --duration-seconds end the run and seal it; a second signal ends the process
+at once and leaves the run unsealed.
+"""
+EPILOG = """\
+Every setting can also stand in the TOML file, and in the environment as PM_DATA_<SETTING> (alias
+PM_ARB_<SETTING>), with this precedence: default < TOML < flag < environment.
+
+exit codes: 0 sealed · 2 usage, configuration, or the run exists · 6 no universe could be had ·
+7 fatal, see fatal.json · 130, 143 ended by a second signal, or by one before the capture began
+"""
+PROGRAM = "pm-capture"
+METAVARS = {
+    "run_id": "X",
+    "data_dir": "DIR",
+    "universe": "FILE",
+    "gamma_base_url": "URL",
+    "clob_ws_url": "URL",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
-    raise SystemExit(2)
+    """Run the program; return its exit code."""
+    try:
+        arguments = vars(_parser().parse_args(argv))
+        config = arguments.pop("config")
+        print_config = arguments.pop("print_config")
+        as_json = arguments.pop("json")
+        try:
+            resolved = _resolve(arguments, config)
+        except SettingsError as error:
+            _say(str(error))
+            return 2
+        for warning in resolved.warnings:
+            _say(f"warning: {warning}")
+        if print_config:
+            _print_config(resolved, as_json=as_json or not sys.stdout.isatty())
+            return 0
+        return _capture(resolved)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain once more when it exits.
+        sys.stdout = None
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--version", action="version", version=f"%(prog)s {version(PROGRAM)}")
+    add("--config", type=Path, metavar="FILE.toml", help="read settings from this file")
+    add("--print-config", action="store_true", help="show every setting with its source, and end")
+    add("--json", action="store_true", help="with --print-config: as JSON even on a terminal")
+    for name, field in FIELDS.items():
+        flag = f"--{name.replace('_', '-')}"
+        kind, _ = kind_of(name)
+        default = "" if field.default is None else f" ({str(field.default).replace('%', '%%')})"
+        words = f"{field.metadata['help']}{default}"
+        # Only what is given explicitly may appear, so that every value has a source.
+        if kind is bool:
+            action = argparse.BooleanOptionalAction
+            add(flag, action=action, default=argparse.SUPPRESS, help=words)
+        else:
+            metavar = METAVARS.get(name, kind.__name__.upper())
+            add(flag, default=argparse.SUPPRESS, metavar=metavar, help=words)
+    return parser
+
+
+def _resolve(flags: dict[str, object], config: Path | None) -> Resolved:
+    toml: dict[str, object] = {}
+    if config is not None:
+        import tomllib
+
+        try:
+            toml = tomllib.loads(config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{config}: cannot be read: {error}") from error
+    return resolve(flags=flags, environ=os.environ, toml=toml, toml_name=str(config))
+
+
+def _print_config(resolved: Resolved, *, as_json: bool) -> None:
+    values = shown(resolved.settings)
+    if as_json:
+        import json
+
+        document = {
+            name: {"value": value, "source": resolved.sources[name]}
+            for name, value in values.items()
+        }
+        print(json.dumps(document, indent=2), flush=True)
+        return
+    width = max(map(len, values))
+    wide = max(len(str(value)) for value in values.values())
+    for name, value in values.items():
+        print(f"{name:<{width}}  {value!s:<{wide}}  {resolved.sources[name]}")
+    sys.stdout.flush()
+
+
+def _capture(resolved: Resolved) -> int:
+    import asyncio
+
+    from pm_frames.command import ExitCode
+
+    from pm_capture.daemon import Interrupted, Shell, capture
+    from pm_capture.discovery import DiscoveryFailed, DiscoveryMissing
+    from pm_capture.universe import UniverseError
+    from pm_frames import BundleError
+    from pm_frames.errors import RunLocked
+
+    factory, event_loop = _event_loop(uvloop_wanted=resolved.settings.uvloop)
+    shell = Shell(say=_say, announce=_announce, environ=os.environ, event_loop=event_loop)
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(capture(resolved, shell))
+    except DiscoveryFailed as error:
+        _say(str(error))
+        return ExitCode.REMOTE
+    except (UniverseError, DiscoveryMissing, RunLocked, ValueError) as error:
+        _say(str(error))
+        return ExitCode.USAGE
+    except Interrupted as error:
+        _say(str(error))
+        return 128 + error.number
+    except (BundleError, OSError) as error:
+        _say(f"the run could not begin: {error}")
+        return ExitCode.USAGE if isinstance(error, PermissionError) else ExitCode.FATAL
+
+
+def _event_loop(*, uvloop_wanted: bool) -> "tuple[Callable[[], AbstractEventLoop] | None, str]":
+    """Return the factory of the loop to use and its name."""
+    if uvloop_wanted:
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            return uvloop.new_event_loop, "uvloop"
+    return None, "asyncio"
+
+
+def _announce(run_dir: Path) -> None:
+    # A reader that is gone must not end the capture. stdout stays open to the end, because a tool
+    # behind a pipe takes its end for the end of the run.
+    with contextlib.suppress(OSError):
+        print(run_dir, flush=True)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

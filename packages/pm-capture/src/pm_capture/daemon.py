@@ -1,0 +1,293 @@
+"""The run as a process: clocks, signals, files, and one event loop. It decides nothing about time.
+
+directory and lock → universe → files → manifest → run directory announced → sockets
+stop: sockets closed with a handshake → frames synced and closed → capture_stop → SHA256SUMS → seal
+fatal: sockets dropped → what can be synced is synced → fatal.json
+"""
+
+import asyncio
+import hashlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pm_frames.command import ExitCode
+
+from pm_capture import discovery, environment, manifest, sharding
+from pm_capture.durable import write_file
+from pm_capture.fatal import Fatal, fatal_of
+from pm_capture.policies.backoff import Backoff
+from pm_capture.policies.confirm import Confirm
+from pm_capture.policies.data_idle import DataIdle
+from pm_capture.policies.keepalive import Keepalive
+from pm_capture.policies.snapshot import Snapshot
+from pm_capture.recorder import Recorder
+from pm_capture.run import Run
+from pm_capture.rundir import RunDirectory, new_run_id
+from pm_capture.settings import Resolved, Settings, nanoseconds
+from pm_capture.shard_link import Dial
+from pm_capture.shard_session import Policies, ShardSession
+from pm_capture.signals import StopSignals
+from pm_capture.stamper import Precision, Stamper, precision
+from pm_capture.subscribe import SubscribeCaps
+from pm_capture.universe import Universe, UniverseError, parse_universe, read_universe
+from pm_frames import BundleError, paths
+
+CLOCK_SOURCE = "perf_counter_ns"
+CLOCK_SAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What the process lends to a run."""
+
+    say: Callable[[str], None]  # words for people
+    announce: Callable[[Path], None]  # the run directory, once, when its manifest is written
+    environ: Mapping[str, str]
+    event_loop: str
+
+
+class ClockTooCoarse(Exception):
+    """The monotonic clock cannot tell frames apart in time."""
+
+    def __init__(self, judged: Precision) -> None:
+        super().__init__(
+            f"{CLOCK_SOURCE} moves in steps of {judged.min_delta_ns} ns; less than 1 ms is needed"
+        )
+
+
+class Interrupted(Exception):
+    """A signal came before there was a run to seal; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"{signal.Signals(number).name} before the capture began")
+        self.number = number
+
+
+async def capture(resolved: Resolved, shell: Shell) -> int:
+    """Record until a signal, the duration or a fatal error; return the exit code.
+
+    Raises `UniverseError`, `DiscoveryMissing`, `DiscoveryFailed`, `Interrupted`, `BundleError` or
+    OSError for what keeps a run from beginning; then no run directory stays behind.
+    """
+    settings = resolved.settings
+    loop = asyncio.get_running_loop()
+    stopping: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def first(number: signal.Signals) -> None:
+        if not stopping.done():
+            stopping.set_result(number)
+
+    def came(number: signal.Signals) -> None:
+        loop.call_soon_threadsafe(first, number)
+
+    signals = StopSignals(came)
+    try:
+        wall = time.time_ns()
+        run_id = settings.run_id or new_run_id(wall, random.Random().getrandbits(32))
+        given = read_universe(Path(settings.universe)) if settings.universe else None
+        directory = RunDirectory(Path(settings.data_dir), run_id)
+        try:
+            universe = await _or_stop(
+                _place_universe(directory.path, given, settings, shell), stopping
+            )
+        except BaseException:
+            directory.discard()
+            raise
+        try:
+            return await _capture(directory.path, run_id, universe, resolved, shell, stopping)
+        finally:
+            directory.release()
+    finally:
+        signals.restore()
+
+
+async def _capture(
+    run_dir: Path,
+    run_id: str,
+    universe: Universe,
+    resolved: Resolved,
+    shell: Shell,
+    stopping: "asyncio.Future[signal.Signals]",
+) -> int:
+    """Everything from the first file of the run to its last."""
+    settings = resolved.settings
+    shards = sharding.assign(universe.markets, shards_min=settings.ws_shards)
+    recorder = Recorder(
+        run_dir,
+        run_id,
+        shards=len(shards),
+        stamper=Stamper(time.perf_counter_ns, time.time_ns),
+        version=settings.capture_frames_schema_version,
+    )
+    run = Run(
+        recorder,
+        [_session(settings, shard_id, tokens) for shard_id, tokens in enumerate(shards)],
+        _dial(settings),
+        heartbeat_seconds=settings.capture_heartbeat_interval_seconds,
+        say=shell.say,
+    )
+    try:
+        digests = _begin(recorder, universe, resolved, shards, shell)
+    except (BundleError, OSError, ClockTooCoarse) as error:
+        return await _fatal(run, fatal_of(error), shell)
+    shell.announce(run_dir)
+    active = sum(1 for tokens in shards if tokens)
+    shell.say(
+        f"run {run_id}: {len(universe.token_ids)} tokens on {active} connections to {settings.clob_ws_url}"
+    )
+    # A signal that came while the files were made ends the run as soon as it lives.
+    stopping.add_done_callback(lambda done: run.end(done.result().name))
+    ending = await run.live(settings.duration_seconds)
+    if ending.fatal is None:
+        shell.say(f"run {run_id}: stopping ({ending.reason})")
+    fatal = ending.fatal or await run.conclude(digests)
+    if fatal is not None:
+        return await _fatal(run, fatal, shell)
+    shell.say(f"run {run_id}: sealed, {recorder.frames_total} frames, {recorder.bytes_total} bytes")
+    return ExitCode.OK
+
+
+async def _fatal(run: Run, fatal: Fatal, shell: Shell) -> int:
+    shell.say(f"fatal: {fatal.reason}: {fatal.message}")
+    await run.give_up(fatal)
+    return ExitCode.FATAL
+
+
+def _begin(
+    recorder: Recorder,
+    universe: Universe,
+    resolved: Resolved,
+    shards: Sequence[Sequence[str]],
+    shell: Shell,
+) -> dict[str, str]:
+    """Write what is known at the start; return the digests of the files made here.
+
+    Raises `WriteFailed`, OSError, or `ClockTooCoarse`.
+    """
+    mono, wall = recorder.stamper.frames()
+    boot_id = environment.boot_id()
+    recorder.note(
+        "run_start",
+        {"monotonic_ns_source": CLOCK_SOURCE, "boot_id": boot_id, "pid": os.getpid()},
+    )
+    judged = precision([time.perf_counter_ns() for _ in range(CLOCK_SAMPLES)])
+    recorder.note("monotonic_precision", {**asdict(judged), "ok": judged.ok})
+    if not judged.ok:
+        raise ClockTooCoarse(judged)
+    universe_file = paths.universe_path(Path(), 0).as_posix()
+    data = manifest.encode(
+        manifest.build(
+            manifest.Anchors(
+                run_id=recorder.run_id,
+                wall_ns_utc=wall,
+                mono_ns=mono,
+                monotonic_ns_source=CLOCK_SOURCE,
+                boot_id=boot_id,
+                git_commit=environment.git_commit(Path(__file__)),
+            ),
+            resolved=resolved,
+            environment=environment.machine(shell.event_loop),
+            versions=environment.versions(),
+            universe=universe,
+            universe_file=universe_file,
+            shards=shards,
+        )
+    )
+    write_file(recorder.run_dir / paths.MANIFEST, data)
+    recorder.note(
+        "capture_start",
+        {
+            "shards": len(shards),
+            "token_count": len(universe.token_ids),
+            "universe_version": universe.document.universe_version,
+            "universe_file": universe_file,
+            "universe_sha256": universe.sha256,
+        },
+    )
+    for shard_id, tokens in enumerate(shards):
+        recorder.note("shard_open", {"shard_id": shard_id, "token_count": len(tokens)})
+    recorder.sync()
+    return {
+        paths.MANIFEST: hashlib.sha256(data).hexdigest(),
+        universe_file: universe.sha256,
+    }
+
+
+async def _place_universe(
+    run_dir: Path, given: Universe | None, settings: Settings, shell: Shell
+) -> Universe:
+    """Put the universe file in its place, durably, and return it."""
+    path = paths.universe_path(run_dir, 0)
+    path.parent.mkdir()
+    if given is not None:
+        write_file(path, given.data)
+        return given
+    program = discovery.find_program(shell.environ.get("PATH"))
+    shell.say(f"asking {settings.gamma_base_url} for the universe")
+    command = discovery.command(
+        program,
+        gamma_base_url=settings.gamma_base_url,
+        markets_max=settings.capture_max_markets,
+        out=path,
+    )
+    await discovery.discover(command, shell.environ)
+    try:
+        return parse_universe(path.read_bytes(), str(path))
+    except (OSError, UniverseError) as error:
+        raise discovery.DiscoveryFailed(f"pm-universe left no universe: {error}") from error
+
+
+async def _or_stop(
+    work: Coroutine[None, None, Universe], stopping: "asyncio.Future[signal.Signals]"
+) -> Universe:
+    """Wait for the work, or for a signal, which ends the work."""
+    task = asyncio.ensure_future(work)
+    either: set[asyncio.Future[Any]] = {task, stopping}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if stopping.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise Interrupted(stopping.result())
+    return task.result()
+
+
+def _session(settings: Settings, shard_id: int, token_ids: Sequence[str]) -> ShardSession:
+    return ShardSession(
+        shard_id,
+        token_ids,
+        caps=SubscribeCaps(settings.ws_subscribe_max_tokens, settings.ws_subscribe_max_bytes),
+        policies=Policies(
+            keepalive=Keepalive(
+                interval_ns=nanoseconds(settings.ws_ping_interval_seconds),
+                timeout_ns=nanoseconds(settings.ws_ping_timeout_seconds),
+            ),
+            confirm=Confirm(
+                timeout_ns=nanoseconds(settings.capture_confirm_timeout_seconds),
+                events_min=settings.capture_confirm_min_events,
+            ),
+            data_idle=DataIdle(idle_ns=nanoseconds(settings.ws_data_idle_reconnect_seconds)),
+            snapshot=Snapshot(timeout_ns=nanoseconds(settings.capture_snapshot_timeout_seconds)),
+            backoff=Backoff(
+                base_ns=nanoseconds(settings.ws_reconnect_backoff_seconds),
+                cap_ns=nanoseconds(settings.ws_reconnect_backoff_max_seconds),
+                heal_ns=nanoseconds(settings.ws_reconnect_heal_seconds),
+                budget=settings.ws_reconnect_max,
+                # Shards must not fall into step, and neither must two captures.
+                jitter=random.Random(),
+            ),
+        ),
+    )
+
+
+def _dial(settings: Settings) -> Dial:
+    return Dial(
+        url=settings.clob_ws_url,
+        open_seconds=settings.ws_connect_timeout_seconds,
+        user_agent=f"pm-capture/{environment.versions().get('pm-capture', 'unknown')}",
+    )

@@ -1,0 +1,108 @@
+"""Discovery as a process: `pm-universe discover --out FILE`, because siblings are not imported.
+
+It runs in a process group of its own, so that a Ctrl-C meant for the capture does not reach it; without
+our stdout, which belongs to whoever reads the run directory from it; and without `PM_*` variables,
+because what they say has been resolved here already and is passed on as flags.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# pm-universe gives up by itself before we would kill it.
+GIVE_UP_SECONDS = 600.0
+TIMEOUT_SECONDS = GIVE_UP_SECONDS + 30.0
+
+
+class DiscoveryMissing(Exception):
+    """pm-universe is not installed. Exit code 2."""
+
+
+class DiscoveryFailed(Exception):
+    """pm-universe could not make a universe. Exit code 6."""
+
+
+def find_program(search_path: str | None) -> str:
+    """Return the path of pm-universe: on `search_path`, else beside this Python. Raises `DiscoveryMissing`."""
+    beside = str(Path(sys.executable).parent)
+    for path in (search_path, beside):
+        found = shutil.which("pm-universe", path=path) if path else None
+        if found:
+            return found
+    raise DiscoveryMissing(
+        "pm-universe is not installed, and it is what finds the markets to capture; "
+        "`pip install pm-universe`, or name a universe file with --universe"
+    )
+
+
+def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without settings of ours."""
+    return {name: value for name, value in environ.items() if not name.startswith("PM_")}
+
+
+def command(program: str, *, gamma_base_url: str, markets_max: int, out: Path) -> list[str]:
+    """Return the command line that writes a full universe to `out`."""
+    return [
+        program,
+        "discover",
+        "--gamma-base-url",
+        gamma_base_url,
+        "--max-markets",
+        str(markets_max),
+        "--total-timeout-seconds",
+        f"{GIVE_UP_SECONDS:g}",
+        "--out",
+        str(out),
+    ]
+
+
+async def discover(
+    arguments: list[str],
+    environ: Mapping[str, str],
+    *,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> None:
+    """Run discovery to its end; killed with all its children at the timeout or when cancelled.
+
+    Its words go to our stderr. Raises `DiscoveryFailed`.
+    """
+    group: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=scrubbed(environ),
+            **group,
+        )
+    except OSError as error:
+        raise DiscoveryFailed(f"{arguments[0]} could not be started: {error.strerror}") from error
+    try:
+        code = await asyncio.wait_for(process.wait(), timeout_seconds)
+    except TimeoutError:
+        raise DiscoveryFailed(
+            f"pm-universe discover did not end within {timeout_seconds:g} s"
+        ) from None
+    finally:
+        if process.returncode is None:
+            _kill_group(process.pid)
+            await process.wait()
+    if code != 0:
+        raise DiscoveryFailed(f"pm-universe discover ended with exit code {code}; see above")
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if sys.platform == "win32":
+            os.kill(pid, signal.SIGTERM)  # TerminateProcess; Windows has no groups to kill
+        else:
+            os.killpg(pid, signal.SIGKILL)

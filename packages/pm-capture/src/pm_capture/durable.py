@@ -1,0 +1,31 @@
+"""Small files that are whole or not there: written aside, synced, renamed, and the folder synced."""
+
+from pathlib import Path
+
+from pm_frames.files import Files, OsFiles
+
+
+def write_file(path: Path, data: bytes, files: Files | None = None) -> None:
+    """Put `data` at `path` durably and atomically. Raises OSError; then `path` is as it was."""
+    files = OsFiles() if files is None else files
+    aside = path.with_name(f".{path.name}.tmp")
+    fd = files.open_append(aside)
+    try:
+        done = 0
+        try:
+            while done < len(data):
+                done += files.write(fd, memoryview(data)[done:])
+            files.sync(fd)
+        finally:
+            files.close(fd)
+        files.replace(aside, path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    files.sync_directory(path.parent)
+
+
+def make_directory(path: Path, files: Files | None = None) -> None:
+    """Create one directory durably; raises FileExistsError if it is there."""
+    path.mkdir()
+    (OsFiles() if files is None else files).sync_directory(path.parent)

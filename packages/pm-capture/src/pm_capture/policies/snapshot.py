@@ -1,0 +1,69 @@
+"""Snapshot: every subscribed token owes a first `book`; the venue may forget one silently.
+
+Per token:  ASKED ──book──► done
+              └──timeout──► asked again (at most `asks_max` times in all) ──timeout──► OVERDUE, reported once
+
+An overdue token stays subscribed: a book that comes later is still recorded like any other.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from pm_capture.actions import Action, Note, Resubscribe
+
+
+class Snapshot:
+    """Watch the first book of each token; a non-positive timeout disables the machine."""
+
+    def __init__(self, *, timeout_ns: int, asks_max: int = 2) -> None:
+        self._timeout_ns = timeout_ns
+        self._asks_max = asks_max
+        # Token -> (when its time is up, asks so far). Insertion order is deadline order, because every
+        # ask has the same timeout and asking again moves a token to the end.
+        self._pending: dict[str, tuple[int, int]] = {}
+        self.overdue: set[str] = set()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether books still matter to this machine."""
+        return bool(self._pending) or bool(self.overdue)
+
+    def asked(self, token_ids: Sequence[str], now: int) -> None:
+        """Start or restart the clock of tokens that have just been subscribed."""
+        if self._timeout_ns <= 0:
+            return
+        for token_id in token_ids:
+            _, asks = self._pending.pop(token_id, (0, 0))
+            self._pending[token_id] = (now + self._timeout_ns, asks + 1)
+
+    def closed(self) -> None:
+        """Forget the connection."""
+        self._pending.clear()
+        self.overdue.clear()
+
+    def books_received(self, token_ids: Iterable[str]) -> None:
+        """Take note of a `book` event for each token."""
+        for token_id in token_ids:
+            self._pending.pop(token_id, None)
+            self.overdue.discard(token_id)
+
+    def deadline(self) -> int | None:
+        for due, _ in self._pending.values():
+            return due
+        return None
+
+    def deadline_reached(self, now: int) -> list[Action]:
+        again: list[str] = []
+        given_up: list[str] = []
+        for token_id, (due, asks) in self._pending.items():
+            if due > now:
+                break
+            (again if asks < self._asks_max else given_up).append(token_id)
+        for token_id in given_up:
+            del self._pending[token_id]
+        self.overdue.update(given_up)
+        # Tokens to ask again stay pending until `asked` restarts them.
+        actions: list[Action] = [Resubscribe(tuple(again))] if again else []
+        if given_up:
+            fields = {"token_count": len(given_up), "token_ids": given_up}
+            actions.append(Note("snapshot_overdue", fields))
+        return actions

@@ -1,0 +1,184 @@
+"""Everything that a run writes while it lives: frames, runlog, metrics, watermark.
+
+One thread (the event loop) appends; `sync` belongs to another. A frame, or a record, whose append has
+returned is in the kernel. The stamps all come from one `Stamper`, which is what makes the order of the
+bundle true; see `stamper.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pm_capture.metrics import Beat, Meters, ShardFacts, global_record, shard_record
+from pm_capture.ndjson import NdjsonFile
+from pm_capture.stamper import Stamper
+from pm_frames import ShardWriter, paths
+from pm_frames.files import Files, OsFiles
+from pm_frames.runlog import RunlogWriter
+from pm_frames.watermark import WatermarkWriter
+
+
+class Recorder:
+    """The files of one run, from the moment when its directory exists until the seal."""
+
+    def __init__(
+        self,
+        run_dir: Path,
+        run_id: str,
+        *,
+        shards: int,
+        stamper: Stamper,
+        version: int = 2,
+        files: Files | None = None,
+    ) -> None:
+        """Create every file, empty and durable by name.
+
+        Raises `RunLocked` or `WriteFailed` of pm_frames, or OSError.
+        """
+        files = OsFiles() if files is None else files
+        self.run_dir = run_dir
+        self.run_id = run_id
+        self.stamper = stamper
+        self.durable_frames = 0
+        for name in (paths.CAPTURE, paths.METRICS):
+            (run_dir / name).mkdir()
+        self.runlog = RunlogWriter(run_dir / paths.RUNLOG, run_id, files)
+        self.shards = [
+            ShardWriter(run_dir / paths.CAPTURE, shard_id, version=version, files=files)
+            for shard_id in range(shards)
+        ]
+        self._watermark = WatermarkWriter(run_dir / paths.WATERMARK)
+        self._metrics = {
+            path: NdjsonFile(path, files)
+            for path in [
+                run_dir / paths.METRICS_GLOBAL,
+                *(paths.shard_metrics_path(run_dir, shard_id) for shard_id in range(shards)),
+            ]
+        }
+        files.sync_directory(run_dir / paths.METRICS)
+        files.sync_directory(run_dir)
+        self.meters = [Meters() for _ in range(shards)]
+        # Per shard, the last moment at which its connection was certain to deliver.
+        self._certain = [0] * shards
+
+    @property
+    def frames_total(self) -> int:
+        """Frames in the files of all shards."""
+        return sum(shard.frames for shard in self.shards)
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes of the `.frames` files of all shards."""
+        return sum(shard.frames_bytes for shard in self.shards)
+
+    @property
+    def metrics_errors(self) -> int:
+        """Metrics records that could not be written."""
+        return sum(file.errors for file in self._metrics.values())
+
+    def frames(
+        self, shard_id: int, frames: Sequence[tuple[int, bytes]], stamp: tuple[int, int]
+    ) -> None:
+        """Append what one read completed. Raises `WriteFailed`."""
+        mono, wall = stamp
+        began = self.stamper.now()
+        self.shards[shard_id].append(frames, rx_mono_ns=mono, rx_wall_ns_utc=wall)
+        ended = self.stamper.now()
+        self._certain[shard_id] = mono
+        self.meters[shard_id].read_recorded(stamped=mono, began=began, ended=ended)
+        self._watermark.publish(self.stamper.watermark())
+
+    def note(self, record_type: str, fields: Mapping[str, object]) -> None:
+        """Append a runlog record, later than everything written before. Raises `WriteFailed`.
+
+        `disconnect` gets `since_mono_ns` here: the stamp of the last frame of the connection, or of its
+        `ws_connect` if it had none. What the venue sent after that moment may be missing.
+        """
+        mono, wall = self.stamper.record()
+        shard_id = fields.get("shard_id")
+        if isinstance(shard_id, int):
+            if record_type == "disconnect":
+                fields = {**fields, "since_mono_ns": self._certain[shard_id]}
+            elif record_type == "ws_connect":
+                self._certain[shard_id] = mono
+        self.runlog.append(record_type, fields, ts_mono_ns=mono, ts_wall_ns_utc=wall)
+
+    def last_frame_ns(self, shard_id: int) -> int | None:
+        """Stamp of the newest frame of a shard."""
+        return self.shards[shard_id].rx_mono_ns_last
+
+    def publish_watermark(self) -> None:
+        """Tell followers that everything up to now is written. Raises `WriteFailed`."""
+        self._watermark.publish(self.stamper.watermark())
+
+    def shard_metrics(self, beat: Beat, facts: ShardFacts, before: ShardFacts) -> Meters:
+        """Write the record of one shard and return its meters, which start again at zero."""
+        meters = self.meters[facts.shard_id]
+        self.meters[facts.shard_id] = Meters()
+        path = paths.shard_metrics_path(self.run_dir, facts.shard_id)
+        self._metrics[path].append(shard_record(beat, facts, before, meters))
+        return meters
+
+    def global_metrics(
+        self,
+        beat: Beat,
+        facts: Sequence[ShardFacts],
+        before: Sequence[ShardFacts],
+        meters: Meters,
+        extra: Mapping[str, object],
+    ) -> None:
+        """Write the record of the whole run."""
+        record = global_record(beat, facts, before, meters, extra)
+        self._metrics[self.run_dir / paths.METRICS_GLOBAL].append(record)
+
+    def sync(self) -> int:
+        """Make what is written durable and return how many frames are; any one thread at a time.
+
+        Counts first, then runlog, frames, idx: every record that was written before a counted frame is
+        durable when the frame is. Raises `WriteFailed` at the first refusal, for good.
+        """
+        counts = [shard.frames for shard in self.shards]
+        self.runlog.sync()
+        for shard, count in zip(self.shards, counts, strict=True):
+            if shard.durable_frames < count:
+                shard.sync()
+        self.durable_frames = sum(counts)
+        return self.durable_frames
+
+    def close_frames(self) -> None:
+        """Sync and close every shard. Raises `WriteFailed`."""
+        for shard in self.shards:
+            shard.close()
+        self.durable_frames = self.frames_total
+
+    def close(self) -> dict[str, str]:
+        """Close the rest; return the SHA-256 of every file written here, by relative path.
+
+        `close_frames` has been called. Raises `WriteFailed`.
+        """
+        self.runlog.sync()
+        self.runlog.close()
+        self.publish_watermark()
+        self._watermark.close()
+        digests = {paths.RUNLOG: self.runlog.digest()}
+        for shard in self.shards:
+            digest_frames, digest_idx = shard.digests()
+            digests[_relative(self.run_dir, shard.frames_path)] = digest_frames
+            digests[_relative(self.run_dir, shard.idx_path)] = digest_idx
+        for path, file in self._metrics.items():
+            digests[_relative(self.run_dir, path)] = file.close()
+        return digests
+
+    def abandon(self) -> None:
+        """Close what can be closed after a fatal error; nothing raises."""
+        for close in (*(shard.close for shard in self.shards), self.runlog.close):
+            try:
+                close()
+            except Exception:  # the first fatal error is the one to tell
+                pass
+        for file in self._metrics.values():
+            file.close()
+        self._watermark.close()
+
+
+def _relative(run_dir: Path, path: Path) -> str:
+    return path.relative_to(run_dir).as_posix()

@@ -1,0 +1,237 @@
+"""One run from its first socket to its seal: the links of all shards, the syncer, the heartbeat.
+
+Nothing here reads a clock but through the `Stamper`, and nothing compares a time with a duration: timers
+of the event loop say when, policies say whether.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pm_capture.fatal import Fatal, fatal_of, write_fatal
+from pm_capture.metrics import Beat, Meters, ShardFacts
+from pm_capture.recorder import Recorder
+from pm_capture.seal import seal
+from pm_capture.shard_link import Dial, ShardLink
+from pm_capture.shard_session import ShardSession, State
+from pm_capture.syncer import Syncer
+from pm_frames import BundleError
+
+WATERMARK_SECONDS = 0.02
+HEARTBEATS_KEPT = 10
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a run ends: a word for the records, and the fatal error if there is one."""
+
+    reason: str
+    fatal: Fatal | None = None
+
+
+class Run:
+    """A run whose files and manifest exist."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        sessions: Sequence[ShardSession],
+        dial: Dial,
+        *,
+        heartbeat_seconds: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """Make the links; must be called in the event loop that will carry them."""
+        self._loop = asyncio.get_running_loop()
+        self._recorder = recorder
+        self._stamper = recorder.stamper
+        self._say = say
+        self._heartbeat_seconds = heartbeat_seconds
+        self._ending: asyncio.Future[Ending] = self._loop.create_future()
+        self._links = [
+            ShardLink(session, recorder, dial, failed=self.fail, say=say) for session in sessions
+        ]
+        self._syncer = Syncer(recorder.sync, self._sync_failed)
+        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._tick_due = 0.0
+        self._lag_s = 0.0
+        self._heartbeats: deque[dict[str, int]] = deque(maxlen=HEARTBEATS_KEPT)
+        self._beat_at = self._stamper.now()
+        self._facts = [self._facts_of(link) for link in self._links]
+
+    def end(self, reason: str) -> None:
+        """Ask the run to end and be sealed; the first reason counts."""
+        if not self._ending.done():
+            self._ending.set_result(Ending(reason))
+
+    def fail(self, error: BaseException) -> None:
+        """End the run because of an error that it cannot survive; the first one counts.
+
+        An error during a clean end takes its place: what could not be closed must not be sealed.
+        """
+        if not self._ending.done():
+            self._ending.set_result(Ending("fatal", fatal_of(error)))
+        elif self._ending.result().fatal is None:
+            self._ending = self._loop.create_future()
+            self._ending.set_result(Ending("fatal", fatal_of(error)))
+
+    async def live(self, duration_seconds: float | None) -> Ending:
+        """Record until something ends it. `conclude` or `give_up` has to follow."""
+        for link in self._links:
+            link.start()
+        self._syncer.start()
+        self._tick_due = self._loop.time()
+        self._watermark_tick()
+        self._timers[self._beat] = self._loop.call_later(self._heartbeat_seconds, self._beat)
+        if duration_seconds is not None:
+            self._loop.call_later(duration_seconds, self.end, "duration")
+        return await self._ending
+
+    async def conclude(self, others: Mapping[str, str]) -> Fatal | None:
+        """Close, sync and seal; `others` are the digests of files that the recorder did not write.
+
+        Returns the fatal error that came in the way, if one did; then nothing is sealed.
+        """
+        reason = self._ending.result().reason
+        for link in self._links:
+            link.stop()
+        await asyncio.gather(*(link.wait_closed() for link in self._links))
+        self._syncer.stop()
+        self._stop_timers()
+        recorder = self._recorder
+        if (fatal := self._ending.result().fatal) is not None:
+            return fatal
+        try:
+            recorder.close_frames()
+            self._measure()
+            recorder.note("capture_stop", {"reason": reason, **self._counts()})
+            digests = {**others, **recorder.close()}
+            seal(
+                recorder.run_dir,
+                run_id=recorder.run_id,
+                stop_reason=reason,
+                closed=self._stamper.frames(),
+                digests=digests,
+                shards=recorder.shards,
+            )
+        except (BundleError, OSError) as error:
+            return fatal_of(error)
+        return None
+
+    async def give_up(self, fatal: Fatal) -> None:
+        """Drop everything, keep what can be kept, and leave `fatal.json`."""
+        for link in self._links:
+            link.abandon()
+        await asyncio.gather(*(link.wait_closed() for link in self._links))
+        self._syncer.stop()
+        self._stop_timers()
+        recorder = self._recorder
+        with contextlib.suppress(BundleError, ValueError):
+            recorder.note("fatal", {"fatal_reason": fatal.reason, "fatal_message": fatal.message})
+        recorder.abandon()
+        try:
+            write_fatal(
+                recorder.run_dir,
+                fatal,
+                run_id=recorder.run_id,
+                stamp=self._stamper.frames(),
+                counts=self._counts(),
+                recent_heartbeats=list(self._heartbeats),
+            )
+        except OSError as error:
+            self._say(f"fatal.json could not be written: {error.strerror}")
+
+    # The heartbeat.
+
+    def _watermark_tick(self) -> None:
+        """Publish, and take the lateness of this very timer as the lag of the event loop."""
+        now = self._loop.time()
+        self._lag_s = max(self._lag_s, now - self._tick_due)
+        self._tick_due = now + WATERMARK_SECONDS
+        self._timers[self._watermark_tick] = self._loop.call_later(
+            WATERMARK_SECONDS, self._watermark_tick
+        )
+        try:
+            self._recorder.publish_watermark()
+        except Exception as error:
+            self.fail(error)
+
+    def _beat(self) -> None:
+        self._timers[self._beat] = self._loop.call_later(self._heartbeat_seconds, self._beat)
+        try:
+            mono, wall = self._stamper.frames()
+            beat = {"hb_wall_ns_utc": wall, "hb_mono_ns": mono, **self._counts()}
+            connected = sum(link.session.state is State.OPEN for link in self._links)
+            beat["shards_connected"] = connected
+            self._recorder.note("heartbeat", beat)
+            self._heartbeats.append(beat)
+            self._measure()
+        except Exception as error:
+            self.fail(error)
+
+    def _measure(self) -> None:
+        """Write the metrics of the interval that ends now."""
+        mono, wall = self._stamper.frames()
+        beat = Beat(
+            run_id=self._recorder.run_id,
+            wall_ns_utc=wall,
+            mono_ns=mono,
+            previous_mono_ns=self._beat_at,
+        )
+        facts = [self._facts_of(link) for link in self._links]
+        total = Meters()
+        for one, before in zip(facts, self._facts, strict=True):
+            total.merge(self._recorder.shard_metrics(beat, one, before))
+        extra = {
+            "durable_frames": self._recorder.durable_frames,
+            "loop_lag_ms_max_last_interval": self._lag_s * 1000,
+            "metrics_writer_errors": self._recorder.metrics_errors,
+        }
+        self._recorder.global_metrics(beat, facts, self._facts, total, extra)
+        self._facts = facts
+        self._beat_at = mono
+        self._lag_s = 0.0
+
+    def _facts_of(self, link: ShardLink) -> ShardFacts:
+        session = link.session
+        policies = session.policies
+        now = self._stamper.now()
+        shard = self._recorder.shards[session.shard_id]
+        return ShardFacts(
+            shard_id=session.shard_id,
+            frames=shard.frames,
+            bytes_written=shard.frames_bytes,
+            tokens_assigned=len(session.token_ids),
+            tokens_seen=len(session.tokens_seen),
+            tokens_overdue=len(policies.snapshot.overdue),
+            connected=session.state is State.OPEN,
+            confirmed=policies.confirm.confirmed,
+            confirm_events_seen=policies.confirm.events_seen,
+            confirm_failures=policies.confirm.failures,
+            confirm_deadline_ns=policies.confirm.deadline(),
+            reconnects=session.reconnects,
+            reconnect_budget_remaining=policies.backoff.remaining(now),
+            down_ns=session.down_ns(now),
+            down_incidents=session.down_incidents,
+            startup_connect_ns=session.startup_connect_ns,
+            last_frame_ns=shard.rx_mono_ns_last,
+        )
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            "frames_total": self._recorder.frames_total,
+            "bytes_total": self._recorder.bytes_total,
+            "durable_frames_total": self._recorder.durable_frames,
+        }
+
+    def _stop_timers(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def _sync_failed(self, error: Exception) -> None:
+        # Called in the syncer's thread; the loop may be gone when a sync fails at the very end.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.fail, error)

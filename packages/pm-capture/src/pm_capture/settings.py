@@ -1,0 +1,263 @@
+"""Every setting of pm-capture, once: name, type, default, range, and where each value came from.
+
+Precedence: default < TOML (`--config`) < flag < environment. That the environment wins over an explicit
+flag is what the operators of this plant expect, and it surprises everybody else; it is therefore said
+aloud whenever it happens. `PM_DATA_<FIELD>` is the name; `PM_ARB_<FIELD>` is an alias.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, get_args
+
+PREFIXES = ("PM_DATA_", "PM_ARB_")
+TRUE = frozenset({"1", "true", "yes", "y", "on"})
+FALSE = frozenset({"0", "false", "no", "n", "off"})
+NONE = frozenset({"", "none", "null"})
+
+
+class SettingsError(Exception):
+    """A value that cannot be used; the message names where it came from. Exit code 2."""
+
+
+def _setting(
+    default: object,
+    help_text: str,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    schemes: tuple[str, ...] = (),
+) -> Any:
+    metadata = {"help": help_text, "above": above, "least": least, "schemes": schemes}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Resolved values. Durations are seconds as the operator writes them; see `nanoseconds`."""
+
+    run_id: str | None = _setting(None, "name of the run; default: UTC stamp and a random suffix")
+    data_dir: str = _setting("./data", "runs are written to DATA_DIR/runs/RUN_ID")
+    universe: str | None = _setting(
+        None, "capture this universe file instead of asking Gamma through pm-universe"
+    )
+    duration_seconds: float | None = _setting(
+        None, "stop, and seal the run, after this long", above=0
+    )
+    gamma_base_url: str = _setting(
+        "https://gamma-api.polymarket.com",
+        "where the universe is discovered",
+        schemes=("http", "https"),
+    )
+    clob_ws_url: str = _setting(
+        "wss://ws-subscriptions-clob.polymarket.com/ws/market",
+        "the market channel",
+        schemes=("ws", "wss"),
+    )
+    ws_shards: int = _setting(
+        8, "connections, and file pairs; more if the tokens need more", least=1
+    )
+    ws_connect_timeout_seconds: float = _setting(
+        10.0, "give up one attempt to connect after this long", above=0
+    )
+    ws_ping_interval_seconds: float = _setting(
+        10.0, "send the text PING this often; 0 or less: never"
+    )
+    ws_ping_timeout_seconds: float = _setting(
+        10.0, "reconnect if nothing at all arrives for this long after a PING; 0 or less: never"
+    )
+    ws_data_idle_reconnect_seconds: float = _setting(
+        120.0, "reconnect if no data for an assigned token arrives for this long; 0 or less: never"
+    )
+    ws_reconnect_backoff_seconds: float = _setting(
+        0.25, "ceiling of the first delay before connecting again; doubles per failure", above=0
+    )
+    ws_reconnect_backoff_max_seconds: float = _setting(30.0, "highest such ceiling", above=0)
+    ws_reconnect_heal_seconds: float = _setting(
+        60.0, "a failure is forgiven after this long", above=0
+    )
+    ws_reconnect_max: int = _setting(10, "failures that count towards the delay", least=1)
+    ws_subscribe_max_tokens: int = _setting(100, "token ids in one subscribe message", least=1)
+    ws_subscribe_max_bytes: int = _setting(32768, "bytes of one subscribe message", least=256)
+    capture_confirm_timeout_seconds: float = _setting(
+        45.0, "reconnect if a subscription brings too few events in this time; 0 or less: never"
+    )
+    capture_confirm_min_events: int = _setting(
+        1, "events of assigned tokens that confirm a subscription", least=1
+    )
+    capture_snapshot_timeout_seconds: float = _setting(
+        30.0, "ask again for tokens without a first book after this long; 0 or less: never"
+    )
+    capture_max_markets: int = _setting(2000, "upper bound on the discovered universe", least=1)
+    capture_heartbeat_interval_seconds: float = _setting(
+        1.0, "heartbeats and metrics this often", above=0
+    )
+    capture_frames_schema_version: int = _setting(2, "version of the frame format, 1 or 2", least=1)
+    uvloop: bool = _setting(default=True, help_text="use uvloop where it can be imported")
+
+
+FIELDS: Mapping[str, "dataclasses.Field[Any]"] = {
+    field.name: field for field in dataclasses.fields(Settings)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The effective settings, the source of each (`default`, `toml:FILE`, `flag`, `env:NAME`), and warnings."""
+
+    settings: Settings
+    sources: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return a duration in ns, exact to the ns; non-positive durations stay non-positive."""
+    return round(seconds * 1_000_000_000)
+
+
+def resolve(
+    *,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    toml: Mapping[str, object] | None = None,
+    toml_name: str = "",
+) -> Resolved:
+    """Apply every layer in order of precedence.
+
+    `flags` holds only what was given explicitly. Raises `SettingsError` for a value that does not parse
+    or is out of range, and for two environment names of one field that disagree.
+    """
+    values: dict[str, object] = {name: field.default for name, field in FIELDS.items()}
+    sources = dict.fromkeys(FIELDS, "default")
+    warnings: list[str] = []
+    for name, value in (toml or {}).items():
+        if name not in FIELDS:
+            warnings.append(f"{toml_name}: {name} is not a setting{_nearest(name)}; ignored")
+            continue
+        source = f"toml:{toml_name}"
+        values[name], sources[name] = _typed(name, value, source), source
+    for name, value in flags.items():
+        flag = f"--{name.replace('_', '-')}"
+        values[name], sources[name] = _typed(name, value, flag), "flag"
+    for name, variable, value in _from_environment(environ, warnings):
+        if sources[name] == "flag" and values[name] != value:
+            flag = f"--{name.replace('_', '-')}"
+            warnings.append(
+                f"{variable}={environ[variable]} from the environment overrides {flag} {values[name]}"
+            )
+        values[name], sources[name] = value, f"env:{variable}"
+    for name, value in values.items():
+        _check_range(name, value, sources[name])
+    return Resolved(Settings(**values), sources, tuple(warnings))  # type: ignore[arg-type]
+
+
+def shown(settings: Settings) -> dict[str, object]:
+    """Return every value as it may be printed or stored: credentials in URLs are masked."""
+    return {name: _masked(getattr(settings, name)) for name in FIELDS}
+
+
+def kind_of(name: str) -> tuple[type, bool]:
+    """Return the type of a field and whether it may be None."""
+    declared: Any = FIELDS[name].type
+    members: tuple[type, ...] = get_args(declared) or (declared,)
+    return members[0], NoneType in members
+
+
+def _from_environment(
+    environ: Mapping[str, str], warnings: list[str]
+) -> Iterator[tuple[str, str, object]]:
+    found: dict[str, tuple[str, object]] = {}
+    for variable in sorted(environ, reverse=True):  # PM_DATA_ before PM_ARB_
+        if not variable.startswith(PREFIXES):
+            continue
+        name = variable.split("_", 2)[2].lower()
+        if name not in FIELDS:
+            warnings.append(f"{variable} names no setting{_nearest(name, variable)}; ignored")
+            continue
+        value = _typed(name, environ[variable], variable)
+        if name not in found:
+            found[name] = (variable, value)
+        elif found[name][1] != value:
+            other = found[name][0]
+            raise SettingsError(
+                f"{other}={environ[other]} and {variable}={environ[variable]} set the same thing "
+                "to different values; unset one of them"
+            )
+    for name, (variable, value) in found.items():
+        yield name, variable, value
+
+
+def _nearest(name: str, variable: str = "") -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, FIELDS, n=1)
+    if not near:
+        return ""
+    prefix = variable[: variable.index("_", 3) + 1] if variable else ""
+    return f"; did you mean {prefix + near[0].upper() if prefix else near[0]}?"
+
+
+def _typed(name: str, value: object, source: str) -> object:
+    """Turn text, or a TOML value, into the type of the field."""
+    kind, optional = kind_of(name)
+    if isinstance(value, str):
+        return _parsed(kind, value, f"{source}: {name}", optional=optional)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise SettingsError(f"{source}: {name} must be {kind.__name__}, found {value!r}")
+    return value
+
+
+def _parsed(kind: type, text: str, where: str, *, optional: bool) -> object:
+    if optional and text.strip().lower() in NONE:
+        return None
+    if kind is str:
+        return text
+    if kind is bool:
+        word = text.strip().lower()
+        if word not in TRUE | FALSE:
+            raise SettingsError(f"{where} must be true or false, found {text!r}")
+        return word in TRUE
+    try:
+        return int(text) if kind is int else float(text)
+    except ValueError:
+        raise SettingsError(f"{where} must be {kind.__name__}, found {text!r}") from None
+
+
+def _check_range(name: str, value: object, source: str) -> None:
+    schemes = FIELDS[name].metadata["schemes"]
+    if schemes:
+        _check_url(name, str(value), schemes, source)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return
+    if not math.isfinite(value):
+        raise SettingsError(f"{name} must be finite, found {value} ({source})")
+    metadata = FIELDS[name].metadata
+    if metadata["above"] is not None and value <= metadata["above"]:
+        raise SettingsError(f"{name} must be above {metadata['above']}, found {value} ({source})")
+    if metadata["least"] is not None and value < metadata["least"]:
+        raise SettingsError(
+            f"{name} must be at least {metadata['least']}, found {value} ({source})"
+        )
+    if name == "capture_frames_schema_version" and value not in {1, 2}:
+        raise SettingsError(f"{name} must be 1 or 2, found {value} ({source})")
+
+
+def _check_url(name: str, value: str, schemes: tuple[str, ...], source: str) -> None:
+    scheme, separator, rest = value.partition("://")
+    if scheme not in schemes or not separator or not rest.split("/")[0]:
+        wanted = " or ".join(f"{word}://" for word in schemes)
+        raise SettingsError(f"{name} must be a {wanted} URL, found {value!r} ({source})")
+
+
+def _masked(value: object) -> object:
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    scheme, rest = value.split("://", 1)
+    authority, slash, path = rest.partition("/")
+    if "@" not in authority:
+        return value
+    return f"{scheme}://***@{authority.rsplit('@', 1)[1]}{slash}{path}"
