@@ -1,0 +1,161 @@
+"""A run bundle as a whole: what is there, who it is, and in which state it is.
+
+Opening reads the directory only; manifest and seal are read when they are asked for, so that a damaged
+manifest does not keep anybody from the frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from pm_frames import paths
+from pm_frames.errors import BundleError, MissingFile
+from pm_frames.frames import Frame
+from pm_frames.lock import is_locked
+from pm_frames.merge import merge
+from pm_frames.paths import shard_paths
+from pm_frames.shard import Shard
+
+__all__ = ["Bundle", "RunState", "open_bundle", "read_json", "run_state", "shard_paths"]
+
+JSON_MAX: Final = 256 << 20  # bytes of a manifest, seal or universe file
+
+
+class RunState(StrEnum):
+    """State of a run, derived from its files and never stored."""
+
+    RUNNING = "running"
+    ENDED = "ended"
+    FATAL = "fatal"
+    CRASHED = "crashed"
+
+
+def run_state(run_dir: Path) -> RunState:
+    """Return the state of a run: lock held, else sealed, else fatal.json, else crashed.
+
+    The lock is looked at first: a run that ends meanwhile has its seal before it lets the lock go.
+    """
+    if is_locked(run_dir):
+        return RunState.RUNNING
+    if (run_dir / paths.SEAL).is_file():
+        return RunState.ENDED
+    if (run_dir / paths.FATAL).is_file():
+        return RunState.FATAL
+    return RunState.CRASHED
+
+
+class Bundle:
+    """A run directory and the shards that it had when it was opened."""
+
+    def __init__(self, path: Path, shard_ids: list[int]) -> None:
+        self.path = path
+        self._shards = [Shard(number, *shard_paths(path, number)) for number in shard_ids]
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest; raises `MissingFile`, or `BundleError` with the offset where it is damaged."""
+        return read_json(self.path / paths.MANIFEST)
+
+    @cached_property
+    def seal(self) -> dict[str, Any] | None:
+        """The seal, None where the run is not sealed; raises `BundleError` where it is damaged."""
+        try:
+            return read_json(self.path / paths.SEAL)
+        except MissingFile:
+            return None
+
+    @property
+    def run_id(self) -> str:
+        """The run id of the manifest, or the name of the directory where the manifest tells none."""
+        try:
+            run_id = self.manifest.get("run_id")
+        except BundleError:
+            run_id = None
+        return run_id if isinstance(run_id, str) else self.path.resolve().name
+
+    def state(self) -> RunState:
+        """The state now; see `run_state`."""
+        return run_state(self.path)
+
+    def shards(self) -> list[Shard]:
+        """The shards in numeric order."""
+        return list(self._shards)
+
+    def frames(self) -> Iterator[tuple[int, int, Frame]]:
+        """All frames as (shard_id, ordinal, frame) in merge order; strict, see `merge`."""
+        return merge(self._shards)
+
+    @property
+    def runlog_path(self) -> Path:
+        """Where the runlog is, or would be."""
+        return self.path / paths.RUNLOG
+
+    @property
+    def global_metrics_path(self) -> Path:
+        """Where the metrics of the whole run are, or would be."""
+        return self.path / paths.METRICS_GLOBAL
+
+    def shard_metrics_path(self, shard_id: int) -> Path:
+        """Where the metrics of a shard are, or would be."""
+        return paths.shard_metrics_path(self.path, shard_id)
+
+    def universe_files(self) -> list[Path]:
+        """The universe generations that are there, oldest first."""
+        return [
+            paths.universe_path(self.path, number) for number in paths.universe_versions(self.path)
+        ]
+
+    def __repr__(self) -> str:
+        return f"Bundle({str(self.path)!r}, {len(self._shards)} shards)"
+
+
+def open_bundle(path: Path | str, *, empty_ok: bool = False) -> Bundle:
+    """Open a run directory, whole, torn, fatal or still growing.
+
+    Raises `MissingFile` if there is no such directory, or if it holds no capture/shard_NN.frames (unless
+    `empty_ok`: a run that has only just begun has none).
+    """
+    path = Path(path)
+    if not path.is_dir():
+        what = "not a directory" if path.exists() else "no such run directory"
+        raise MissingFile(what, path=path)
+    shard_ids = paths.shard_ids(path)
+    if not shard_ids and not empty_ok:
+        missing = "capture/" if not (path / paths.CAPTURE).is_dir() else "capture/shard_NN.frames"
+        raise MissingFile(f"not a run bundle: {missing} is missing", path=path)
+    return Bundle(path, shard_ids)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a bundle file.
+
+    Raises `MissingFile`, or `BundleError` with the byte offset where it is not one JSON object in UTF-8.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(JSON_MAX + 1)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise MissingFile("no such file", path=path) from error
+    if len(data) > JSON_MAX:
+        raise BundleError("too long to be read", path=path, offset=JSON_MAX, expected=JSON_MAX)
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BundleError("not UTF-8", path=path, offset=error.start) from error
+    except json.JSONDecodeError as error:
+        at = len(error.doc[: error.pos].encode())
+        raise BundleError(
+            f"not JSON: {error.msg}", path=path, offset=at, found=data[at : at + 16]
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"cannot be read: {error}", path=path, offset=0) from error
+    if not isinstance(value, dict):
+        raise BundleError(
+            "not a JSON object", path=path, offset=0, expected="object", found=data[:16]
+        )
+    return value

@@ -1,0 +1,135 @@
+"""The shards of a bundle as one ordered stream.
+
+Order: `(rx_mono_ns, shard_id, idx_i)`, where `idx_i` is the position in the shard. Runlog records that
+continuity depends on merge as shard -1, so they come before frames of the same stamp.
+
+Memory is bounded by one frame a shard and the read buffer of each shard's reader; nothing grows with the
+length of the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heapreplace
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
+
+from pm_frames.errors import BundleError, CorruptFrame
+from pm_frames.frames import Frame
+from pm_frames.records import CONTINUITY
+from pm_frames.runlog import RunlogReader
+
+RUNLOG_SHARD: Final = -1
+
+Item: TypeAlias = Frame | Mapping[str, Any]
+
+
+class FrameSource(Protocol):
+    """What is merged: a `Shard`, or anything that gives frames in order."""
+
+    @property
+    def shard_id(self) -> int: ...
+
+    @property
+    def frames_path(self) -> Path: ...
+
+    def frames(self) -> Iterator[Frame]: ...
+
+
+def merge(shards: Sequence[FrameSource]) -> Iterator[tuple[int, int, Frame]]:
+    """Yield (shard_id, ordinal, frame) of all shards in merge order.
+
+    Raises `CorruptFrame` of kind `mono_backwards`, naming shard, ordinal and both stamps, where a shard
+    goes back in time, and whatever the shard's reader raises. ValueError if two shards have one number.
+    """
+    numbers = [shard.shard_id for shard in shards]
+    if len(set(numbers)) != len(numbers):
+        raise ValueError(f"two shards have the same number: {sorted(numbers)}")
+    return cast("Iterator[tuple[int, int, Frame]]", _merged([_frames_of(s) for s in shards]))
+
+
+def merge_with_records(
+    shards: Sequence[FrameSource], records: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[int, int, Item]]:
+    """Yield the same as `merge`, and runlog records as (-1, ordinal among the records, record).
+
+    `records` must not go back in time by `ts_mono_ns`; `continuity_records` gives the right ones.
+    """
+    return _merged([_records_of(records), *(_frames_of(shard) for shard in shards)])
+
+
+def continuity_records(runlog: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the records that the continuity of tokens depends on, in their order."""
+    for record in runlog:
+        if record.get("record_type") in CONTINUITY:
+            yield record
+
+
+class _Source(NamedTuple):
+    """One of the streams to be merged: its number, its items, and how to blame it."""
+
+    shard_id: int
+    next_item: Callable[[], tuple[int, Item] | None]
+    decreasing: Callable[[int, int, int, Item], BundleError]  # ordinal, before, now, item
+
+
+def _merged(sources: Sequence[_Source]) -> Iterator[tuple[int, int, Item]]:
+    # An entry is (stamp, shard, ordinal, item, source): shard and ordinal tell any two apart, so the
+    # comparison never reaches the item.
+    heap = [
+        (first[0], source.shard_id, 0, first[1], source)
+        for source in sources
+        if (first := source.next_item()) is not None
+    ]
+    heapify(heap)
+    while heap:
+        stamp, shard_id, ordinal, item, source = heap[0]
+        yield shard_id, ordinal, item
+        following = source.next_item()
+        if following is None:
+            heappop(heap)
+            continue
+        ordinal += 1
+        if following[0] < stamp:
+            raise source.decreasing(ordinal, stamp, following[0], following[1])
+        heapreplace(heap, (following[0], shard_id, ordinal, following[1], source))
+
+
+def _frames_of(shard: FrameSource) -> _Source:
+    def next_item() -> tuple[int, Frame] | None:
+        for frame in frames:
+            return frame.rx_mono_ns, frame
+        return None
+
+    def decreasing(ordinal: int, before: int, now: int, item: Item) -> BundleError:
+        return CorruptFrame(
+            f"shard {shard.shard_id}: frame {ordinal} is stamped before the frame before it",
+            kind="mono_backwards",
+            path=shard.frames_path,
+            offset=cast("Frame", item).offset,
+            expected=f"at least {before}",
+            found=now,
+        )
+
+    frames = iter(shard.frames())
+    return _Source(shard.shard_id, next_item, decreasing)
+
+
+def _records_of(records: Iterable[Mapping[str, Any]]) -> _Source:
+    def next_item() -> tuple[int, Mapping[str, Any]] | None:
+        for record in iterator:
+            return record["ts_mono_ns"], record
+        return None
+
+    def decreasing(ordinal: int, before: int, now: int, item: Item) -> BundleError:
+        kind = cast("Mapping[str, Any]", item)["record_type"]
+        return BundleError(
+            f"runlog: continuity record {ordinal} ({kind}) is stamped before the one before it",
+            path=path,
+            expected=f"at least {before}",
+            found=now,
+        )
+
+    path = records.path if isinstance(records, RunlogReader) else None
+    iterator = iter(records)
+    return _Source(RUNLOG_SHARD, next_item, decreasing)
