@@ -1,0 +1,1 @@
+"""The vectors of the frame and idx formats, made without the codec that they test."""
