@@ -73,7 +73,10 @@ class NaiveClient:
         if token in self.books and not opening:
             self._batch_ended(token)
             known = self.books[token]
-            assert known.sides() == Book("", "", _levels(event["bids"]), _levels(event["asks"])).sides()
+            assert (
+                known.sides()
+                == Book("", "", _levels(event["bids"]), _levels(event["asks"])).sides()
+            )
         tick = event["tick_size"] if opening else self.books[token].tick_size
         book = Book(event["market"], tick, _levels(event["bids"]), _levels(event["asks"]))
         # The best level is last on both sides.

@@ -15,7 +15,9 @@ WALL_OFFSET_NS = 1_800_000_000_000_000_000
 MS = 1_000_000
 
 
-def listen(seed: int, *, markets: int, bursts: int, lifecycle: float = 0) -> tuple[Any, list[bytes]]:
+def listen(
+    seed: int, *, markets: int, bursts: int, lifecycle: float = 0
+) -> tuple[Any, list[bytes]]:
     """Run a source at full speed under one subscriber to everything that it lists at first."""
     hub = Hub()
     source = GeneratedSource(
@@ -28,7 +30,9 @@ def listen(seed: int, *, markets: int, bursts: int, lifecycle: float = 0) -> tup
         wall_offset_ns=WALL_OFFSET_NS,
     )
     channel = Channel(1)
-    tokens = tuple(t for one in source.catalogue.listings() if one.market for t in one.token_ids or ())
+    tokens = tuple(
+        t for one in source.catalogue.listings() if one.market for t in one.token_ids or ()
+    )
     form = {"type": "market", "assets_ids": tokens, "custom_feature_enabled": True}
     request = channel.text_received(json.dumps(form))
     assert isinstance(request, Subscribe)
