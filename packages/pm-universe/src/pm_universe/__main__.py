@@ -31,7 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has seen enough. Python would complain once more when it exits.
         sys.stdout = None
-        return 0
+        from pm_frames.command import BROKEN_PIPE
+
+        return BROKEN_PIPE
     except KeyboardInterrupt:
         return 130
 
@@ -202,7 +204,10 @@ def _report(universe: "UniverseFile", found: "Discovery", content: bytes, out: P
 
 def _print(text: str) -> None:
     # Questions hold letters that the code page of a Windows console does not have.
-    sys.stdout.buffer.write(text.encode())
+    rest = memoryview(text.encode())
+    while rest:
+        # With PYTHONUNBUFFERED this is the bare file, which may take less than all.
+        rest = rest[sys.stdout.buffer.write(rest) :]
     sys.stdout.buffer.flush()
 
 

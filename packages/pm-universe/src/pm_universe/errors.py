@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import ClassVar
 
+from pm_frames.command import ExitCode
+
 EXCERPT_BYTES = 120
 
 
@@ -17,7 +19,7 @@ def excerpt(body: bytes) -> str:
 class UniverseError(Exception):
     """Root of the errors of this package."""
 
-    exit_code: ClassVar[int] = 6
+    exit_code: ClassVar[int] = ExitCode.REMOTE
 
 
 class RemoteError(UniverseError):
@@ -60,7 +62,7 @@ class NothingSelected(UniverseError):
 class OutputExists(UniverseError):
     """The output file is there already; nothing was changed."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} exists; choose another name or pass --force")
@@ -70,7 +72,7 @@ class OutputExists(UniverseError):
 class WriteFailed(UniverseError):
     """The output could not be written; no part of it stands under its name."""
 
-    exit_code = 5
+    exit_code = ExitCode.WRITE_ERROR
 
     def __init__(self, path: Path, cause: OSError) -> None:
         super().__init__(f"cannot write {path}: {cause.strerror or cause}")
