@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pm_frames import Frame, open_bundle, read_frames
+from pm_frames.runlog import read_runlog
 
 NS_PER_MS = 1_000_000
 TIMESTAMP = re.compile(rb'"timestamp": ?"(\d{13})"')
@@ -59,7 +60,7 @@ def connections(run_dir: Path) -> list[Connection]:
     """Every connection that the runlog names, in order of opening within its shard."""
     opened: dict[int, list[dict]] = {}
     ended: dict[tuple[int, int], dict] = {}
-    for record in open_bundle(run_dir).runlog():
+    for record in read_runlog(open_bundle(run_dir).runlog_path):
         if record["record_type"] == "ws_connect":
             opened.setdefault(record["shard_id"], []).append(record)
         elif record["record_type"] == "disconnect":
