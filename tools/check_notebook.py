@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas
 import polars
+
 from pm_frames import Shard, ShardWriter
 
 with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,8 @@ def test_what_is_missing_was_sent_inside_a_declared_gap(
 ) -> None:
     faults = tmp_path / "faults.toml"
     faults.write_text(
-        f'[[fault]]\nkind = "close"\nat = {SECONDS / 2}\nconnection = 3\n', encoding="utf-8"
+        f'[[fault]]\nkind = "close"\ncode = 1006\nat = {SECONDS / 2}\nconnection = 3\n',
+        encoding="utf-8",
     )
     sent_log = tmp_path / "sent"
     served = venue(
