@@ -1,17 +1,16 @@
 """An honest little venue on loopback, and what tests ask of a run."""
 
-import asyncio
 import json
-import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from pm_capture.actions import Action
 from pm_frames import Frame
 from pm_frames.bundle import open_bundle
 from pm_frames.runlog import read_runlog
@@ -21,7 +20,14 @@ Script = Callable[[ServerConnection, int], Awaitable[None]]
 
 def book(token_id: str, **more: object) -> dict[str, object]:
     """A `book` event of a token."""
-    return {"market": "0xm", "asset_id": token_id, "bids": [], "asks": [], **more, "event_type": "book"}
+    return {
+        "market": "0xm",
+        "asset_id": token_id,
+        "bids": [],
+        "asks": [],
+        **more,
+        "event_type": "book",
+    }
 
 
 async def answer(connection: ServerConnection, number: int) -> None:
@@ -89,3 +95,39 @@ class LeftRun:
 
     def json(self, name: str) -> Any:
         return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+
+Feed = Callable[[int], object]
+Seen = list[tuple[int, object]]
+
+
+class Machine(Protocol):
+    """The house protocol of policies."""
+
+    def deadline(self) -> int | None: ...
+
+    def deadline_reached(self, now: int, /) -> list[Action]: ...
+
+
+def _play(machine: Machine, script: list[tuple[int, Feed]], *, until: int) -> Seen:
+    """Drive a machine as the daemon does, with a clock that is a variable.
+
+    Returns what it did when its deadlines came, and what the feeds returned, each with its moment.
+    """
+    seen: Seen = []
+    for now, feed in [*script, (until, lambda _: None)]:
+        while (due := machine.deadline()) is not None and due <= now:
+            assert machine.deadline_reached(due - 1) == []
+            done = machine.deadline_reached(due)
+            assert done or machine.deadline() != due, (
+                "a deadline at which nothing happens, for ever"
+            )
+            seen += [(due, action) for action in done]
+        answer = feed(now)
+        seen += [(now, action) for action in answer] if isinstance(answer, list) else []
+    return seen
+
+
+@pytest.fixture
+def play() -> Callable[..., Seen]:
+    return _play

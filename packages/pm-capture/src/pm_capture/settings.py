@@ -176,6 +176,8 @@ def _from_environment(
         if name not in FIELDS:
             warnings.append(f"{variable} names no setting{_nearest(name, variable)}; ignored")
             continue
+        if not environ[variable] and not kind_of(name)[1]:
+            continue  # an empty variable is one that somebody meant to unset
         value = _typed(name, environ[variable], variable)
         if name not in found:
             found[name] = (variable, value)

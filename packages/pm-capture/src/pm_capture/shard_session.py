@@ -183,7 +183,6 @@ class ShardSession:
             ended.error or "the peer closed the connection",
         )
         self._cause = None
-        self._forget_connection()
         planned = cause.trigger is Trigger.STOP
         close = {
             "close_code": ended.close_code,
@@ -198,8 +197,10 @@ class ShardSession:
             )
         ]
         if planned or self._stopping:
+            # What the policies knew last is what the last metrics tell.
             self.state = State.STOPPED
             return actions
+        self._forget_connection()
         self.reconnects += 1
         self.down_incidents += 1
         self._down_since = now
@@ -213,7 +214,6 @@ class ShardSession:
         if self.state is State.OPEN:
             self._cause = Reconnect(Trigger.STOP, "the run ends")
             self.state = State.CLOSING
-            self._forget_connection()
             return [Close("the run ends")]
         if self.state is not State.CLOSING:
             self.state = State.STOPPED

@@ -22,6 +22,7 @@ from websockets.frames import Opcode
 from websockets.protocol import Event
 
 from pm_capture.shard_session import Ended, Opened
+from pm_capture.wire import RAW, FrameSplitter, HeadSplitter
 from pm_frames import Flag
 from pm_frames.layout import PAYLOAD_MAX
 
@@ -32,6 +33,7 @@ PONG = b"PONG"
 
 DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 TYPE_FLAG = {Opcode.TEXT: int(Flag.TEXT), Opcode.BINARY: int(Flag.BINARY)}
+FIRST = int(Flag.FIRST)
 KEEPALIVE = int(Flag.KEEPALIVE)
 
 
@@ -63,25 +65,37 @@ class CapturingConnection(ClientConnection):
         super().__init__(protocol, **kwargs)
         self._sink = sink
         self._announced = False
-        self._first = int(Flag.FIRST)
+        self._head = HeadSplitter()
+        self._splitter = FrameSplitter(PAYLOAD_MAX)
         self._completed: list[tuple[int, bytes]] = []
+        self._any_frame = False
         # Of a message under way: its type flag and the fragments so far.
         self._fragments: list[bytes] = []
-        self._fragmented_flags = 0
+        self._fragmented_flag = 0
 
     def data_received(self, data: bytes) -> None:
         """Record what this read completes; called by the event loop."""
         stamp = self._sink.stamp()
-        super().data_received(data)
-        if not self._announced and self.response is not None:
-            if self.protocol.handshake_exc is not None:
-                return  # refused; `connect` raises
-            self._announced = True
-            self._sink.opened(self)
+        if not self._announced:
+            rest = self._shake_hands(data)
+            if not rest:
+                return
+            data = rest
             # Frames that came in one read with the handshake are stamped after its record.
             stamp = self._sink.stamp()
-        if self._completed:
-            completed, self._completed = self._completed, []
+        completed = self._completed
+        for flag, payload in self._splitter.feed(data):
+            if flag == RAW:
+                super().data_received(payload)
+            elif len(payload) < 8 and payload.strip() == PONG:
+                completed.append((flag | KEEPALIVE, payload))
+            else:
+                completed.append((flag, payload))
+        if completed:
+            if not self._any_frame:
+                self._any_frame = True
+                completed[0] = (completed[0][0] | FIRST, completed[0][1])
+            self._completed = []
             self._sink.received(self, completed, stamp)
         if self.protocol.close_rcvd is not None:
             # The venue sends nothing after its close frame. Waiting for it to close the connection as
@@ -89,32 +103,35 @@ class CapturingConnection(ClientConnection):
             self.transport.close()
 
     def process_event(self, event: Event) -> None:
-        """Collect data frames; leave everything else to the library."""
+        """Collect the data frames that the library parsed: fragments, whose message is put together."""
         if not isinstance(event, WireFrame) or event.opcode not in DATA:
             super().process_event(event)
             return
-        if event.opcode is Opcode.CONT:
-            self._fragments.append(bytes(event.data))
-            if not event.fin:
-                return
-            flags, payload = self._fragmented_flags, b"".join(self._fragments)
+        if event.opcode is not Opcode.CONT:
+            self._fragmented_flag = TYPE_FLAG[event.opcode]
+        self._fragments.append(bytes(event.data))
+        if event.fin:
+            self._completed.append((self._fragmented_flag, b"".join(self._fragments)))
             self._fragments.clear()
-        elif event.fin:
-            flags, payload = TYPE_FLAG[event.opcode], bytes(event.data)
-        else:
-            self._fragmented_flags = TYPE_FLAG[event.opcode]
-            self._fragments.append(bytes(event.data))
-            return
-        if len(payload) < 8 and payload.strip() == PONG:
-            flags |= KEEPALIVE
-        self._completed.append((flags | self._first, payload))
-        self._first = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell how it ended; called by the event loop."""
         super().connection_lost(exc)
         if self._announced:
             self._sink.lost(self, self._ended(exc))
+
+    def _shake_hands(self, data: bytes) -> bytes:
+        """Feed the HTTP response to the library; return what follows it."""
+        head, rest = self._head.feed(data)
+        super().data_received(head)
+        if rest is None:
+            return b""
+        if self.response is None or self.protocol.handshake_exc is not None:
+            super().data_received(rest)  # the body of a refusal; `connect` raises
+            return b""
+        self._announced = True
+        self._sink.opened(self)
+        return rest
 
     def send_now(self, text: str) -> None:
         """Hand a text frame to the transport before returning; dropped if the connection is closing."""

@@ -1,0 +1,125 @@
+"""Cut a server's byte stream into WebSocket frames, so that whole data messages need no library.
+
+    HEAD ──end of the HTTP response──► FRAMES ──anything irregular──► RAW (for good)
+
+Nearly everything that the venue sends is an unfragmented text frame, and a general parser spends most of
+a capture's time on it. Here such frames are cut out directly; everything else (control frames, fragments,
+and all that follows an irregularity) is passed on as raw bytes, frame by whole frame, to the library,
+which alone judges, answers and closes. What the two make of any stream together is what the library
+alone would make of it; a property test holds them to that.
+
+RFC 6455 section 5.2: byte 0 is FIN, three reserved bits and the opcode; byte 1 is MASK, which no server may
+set, and the length, where 126 and 127 announce 16 and 64 more bits.
+"""
+
+from pm_frames import Flag
+
+RAW = 0
+FIN_TEXT = 0x81
+FIN_BINARY = 0x82
+FIN_CONT = 0x80
+CLOSE = 0x88
+BEGINS_FRAGMENTS = frozenset({0x01, 0x02})
+KNOWN = BEGINS_FRAGMENTS | {0x00, FIN_CONT, FIN_TEXT, FIN_BINARY, CLOSE, 0x89, 0x8A}
+TEXT = int(Flag.TEXT)
+PLAIN = {FIN_TEXT: TEXT, FIN_BINARY: int(Flag.BINARY)}
+
+
+class HeadSplitter:
+    """Find the end of the HTTP response, behind which the first frame begins."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
+        """Return what belongs to the response, and what follows it, or None while it goes on."""
+        searched = self._tail + data
+        at = searched.find(b"\r\n\r\n")
+        if at < 0:
+            self._tail = searched[-3:]
+            return data, None
+        end = at + 4 - len(self._tail)
+        return data[:end], data[end:]
+
+
+class FrameSplitter:
+    """Turn reads into (flag, payload) of whole data messages and (`RAW`, bytes) of everything else."""
+
+    def __init__(self, payload_max: int) -> None:
+        """Take payloads up to `payload_max` bytes, which is at least what 16 bits of length can say."""
+        if payload_max < 0xFFFF:
+            raise ValueError(f"payload_max must be at least {0xFFFF}, found {payload_max}")
+        self._payload_max = payload_max
+        self._raw = False
+        self._fragmented = False
+        # The beginning of a frame whose end has not come, and how long it has to be to go on.
+        self._rest = bytearray()
+        self._needed = 0
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Cut what one read brought, together with what was left of the last one."""
+        if self._raw:
+            return [(RAW, data)]
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._needed:
+                return []
+            data = bytes(self._rest)
+            self._rest.clear()
+        found: list[tuple[int, bytes]] = []
+        size = len(data)
+        at = 0
+        while 0 <= at < size:
+            # The shortest way for what nearly every frame is: whole, text, of less than 64 KiB.
+            if size - at > 3 and data[at] == FIN_TEXT and not self._fragmented:
+                length = data[at + 1]
+                start = at + 2
+                if length == 126:
+                    length = data[at + 2] << 8 | data[at + 3]
+                    start = at + 4
+                if length <= 0xFFFF and data[at + 1] <= 126 and start + length <= size:
+                    at = start + length
+                    found.append((TEXT, data[start:at]))
+                    continue
+            at = self._cut_one(data, at, found)
+        return found
+
+    def _cut_one(self, data: bytes, at: int, found: list[tuple[int, bytes]]) -> int:
+        """Cut the frame at `at`, whatever it is; return where the next begins, -1 if `data` is used up."""
+        short = data[at + 1] if at + 1 < len(data) else 0
+        extension = {126: 2, 127: 8}.get(short, 0)
+        start = at + 2 + extension
+        if start > len(data):
+            return self._wait(data[at:], 2 + extension)
+        length = int.from_bytes(data[start - extension : start], "big") if extension else short
+        first = data[at]
+        plain = first in PLAIN and not self._fragmented
+        # A length byte above 127 is the mask bit, which no server may set.
+        if short > 127 or length > self._payload_max or not (plain or first in KNOWN):
+            return self._give_up(data[at:], found)
+        end = start + length
+        if end > len(data):
+            return self._wait(data[at:], end - at)
+        if plain:
+            found.append((PLAIN[first], data[start:end]))
+            return end
+        found.append((RAW, data[at:end]))
+        if first == CLOSE:
+            return self._give_up(data[end:], found)
+        if first in BEGINS_FRAGMENTS:
+            self._fragmented = True
+        elif first == FIN_CONT:
+            self._fragmented = False
+        return end
+
+    def _wait(self, rest: bytes, needed: int) -> int:
+        self._rest += rest
+        self._needed = needed
+        return -1
+
+    def _give_up(self, rest: bytes, found: list[tuple[int, bytes]]) -> int:
+        """Leave all that follows to the library: it will refuse it, or discard it after a close."""
+        self._raw = True
+        if rest:
+            found.append((RAW, rest))
+        return -1
