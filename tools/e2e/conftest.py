@@ -67,3 +67,41 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real data beside the checkout ({path.name})")
     return path
+
+
+@pytest.fixture
+def capture(
+    program: Callable[[str], str], tmp_path: Path
+) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `pm-capture` of a venue with the flags given, in `tmp_path`; none outlives the test."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(served: Venue, run_id: str, *flags: str) -> subprocess.Popen[str]:
+        command = [program("pm-capture"), "--run-id", run_id, "--data-dir", str(tmp_path)]
+        running.append(
+            subprocess.Popen([*command, *served.flags, *flags], stdout=subprocess.PIPE, text=True)
+        )
+        return running[-1]
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def verify(program: Callable[[str], str]) -> Callable[[Path], tuple[int, dict]]:
+    """Run `pm-verify --json` on a bundle; returns its exit code and its report."""
+
+    def run(run_dir: Path) -> tuple[int, dict]:
+        done = subprocess.run(
+            [program("pm-verify"), str(run_dir), "--json"],
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.stdout, done.stderr.decode()
+        return done.returncode, json.loads(done.stdout)
+
+    return run

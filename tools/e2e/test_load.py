@@ -1,11 +1,9 @@
-"""Capture under load: 8 connections at full speed, one of them closed by the venue midway.
+"""Capture under load: 8 connections at full speed, one of them cut by the venue midway.
 
 `PM_TEST_LOAD_SECONDS` sets the length (20 when it is not set).
 """
 
-import json
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +13,7 @@ SECONDS = float(os.environ.get("PM_TEST_LOAD_SECONDS", "20"))
 
 
 def test_what_is_missing_was_sent_inside_a_declared_gap(
-    venue: Callable, program: Callable[[str], str], tmp_path: Path
+    venue: Callable, capture: Callable, verify: Callable, tmp_path: Path
 ) -> None:
     faults = tmp_path / "faults.toml"
     faults.write_text(
@@ -26,47 +24,24 @@ def test_what_is_missing_was_sent_inside_a_declared_gap(
     served = venue(
         "--seed", "11", "--markets", "160", "--rate", "0", "--faults", str(faults), "--sent-log", str(sent_log)
     )  # fmt: skip
-    done = subprocess.run(
-        [
-            program("pm-capture"),
-            "--run-id",
-            "load",
-            "--data-dir",
-            str(tmp_path),
-            *served.flags,
-            "--ws-shards",
-            "8",
-            "--duration-seconds",
-            str(SECONDS),
-        ],
-        capture_output=True,
-        timeout=SECONDS + 60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()
+    capturing = capture(served, "load", "--ws-shards", "8", "--duration-seconds", str(SECONDS))
+    assert capturing.wait(timeout=SECONDS + 60) == 0
     served.stop()
     run_dir = tmp_path / "runs" / "load"
-
-    verified = subprocess.run(
-        [program("pm-verify"), str(run_dir), "--json"], capture_output=True, check=False
-    )
-    assert verified.returncode == 0, verified.stdout
+    code, report = verify(run_dir)
+    assert code == 0, report["findings"]
 
     verdicts = witness.judge(run_dir, sent_log)
-    for verdict in verdicts:
-        print(witness.describe(verdict))
+    print("", *map(witness.describe, verdicts), sep="\n")
     assert len({verdict.connection.shard_id for verdict in verdicts}) == 8
-    assert len(verdicts) == 9, "one connection was closed and opened again"
+    assert len(verdicts) == 9, "one connection was cut and opened again"
     assert all(verdict.first_difference is None for verdict in verdicts)
     assert all(verdict.missing_outside_gap == 0 for verdict in verdicts)
-    [dropped] = [
-        v
-        for v in verdicts
-        if v.connection.ended_mono_ns < witness.FOREVER and not v.connection.ended_planned
+    unplanned = [
+        verdict.connection.number for verdict in verdicts if not verdict.connection.ended_planned
     ]
-    assert dropped.connection.number == 1
+    assert unplanned == [1]
     captured = sum(verdict.captured for verdict in verdicts)
-    assert json.loads(verified.stdout)["totals"]["records"] == captured
-    print(
-        f"{captured:,} frames captured, {sum(v.missing for v in verdicts):,} missing inside declared gaps"
-    )
+    missing = sum(verdict.missing for verdict in verdicts)
+    assert report["totals"]["records"] == captured
+    print(f"{captured:,} frames captured; {missing:,} missing, all inside declared gaps")

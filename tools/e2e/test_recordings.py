@@ -12,33 +12,24 @@ from pm_frames import open_bundle
 
 @pytest.mark.parametrize("name", ["frames_2025-12-23.jsonl", "vendor_semi_real_messages.jsonl"])
 def test_a_recording_is_captured_byte_for_byte(
-    name: str, real_data: Path, venue: Callable, program: Callable[[str], str], tmp_path: Path
+    name: str,
+    real_data: Path,
+    venue: Callable,
+    capture: Callable,
+    program: Callable[[str], str],
+    tmp_path: Path,
 ) -> None:
     recording = real_data / "frames" / name
     served = venue("--recording", str(recording))
-    capture = subprocess.Popen(
-        [
-            program("pm-capture"),
-            "--run-id",
-            "real",
-            "--data-dir",
-            str(tmp_path),
-            *served.flags,
-            "--ws-shards",
-            "1",
-            "--duration-seconds",
-            "3",
-        ],
-        stdout=subprocess.PIPE,
-    )
+    capturing = capture(served, "real", "--ws-shards", "1", "--duration-seconds", "3")
     verify = subprocess.run(
         [program("pm-verify"), "--json"],
-        stdin=capture.stdout,
+        stdin=capturing.stdout,
         capture_output=True,
         timeout=60,
         check=False,
     )
-    assert capture.wait(timeout=60) == 0
+    assert capturing.wait(timeout=60) == 0
     assert verify.returncode == 0, verify.stderr
     report = json.loads(verify.stdout)
     assert report["ok"] is True
@@ -47,6 +38,5 @@ def test_a_recording_is_captured_byte_for_byte(
     sent = [line for line in recording.read_bytes().split(b"\n") if line]
     bundle = open_bundle(tmp_path / "runs" / "real")
     payloads = [frame.payload for shard in bundle.shards() for frame in shard.frames()]
-    captured = [payload for payload in payloads if payload != b"PONG"]
-    assert captured == sent
+    assert [payload for payload in payloads if payload != b"PONG"] == sent
     assert report["totals"]["records"] == len(payloads)

@@ -1,7 +1,6 @@
 """The witness must be able to say no: each kind of lie in a venue's log is found."""
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,26 +11,13 @@ from pm_frames import Frame, encode_frame, read_frames
 
 
 @pytest.fixture
-def captured(venue: Callable, program: Callable[[str], str], tmp_path: Path) -> tuple[Path, Path]:
+def captured(venue: Callable, capture: Callable, tmp_path: Path) -> tuple[Path, Path]:
     """A short honest capture and the venue's log of it."""
     sent = tmp_path / "sent"
     served = venue("--seed", "5", "--markets", "4", "--rate", "500", "--sent-log", str(sent))
-    subprocess.run(
-        [
-            program("pm-capture"),
-            "--run-id",
-            "short",
-            "--data-dir",
-            str(tmp_path),
-            *served.flags,
-            "--ws-shards",
-            "1",
-            "--duration-seconds",
-            "2",
-        ],
-        check=True,
-        capture_output=True,
-        timeout=60,
+    assert (
+        capture(served, "short", "--ws-shards", "1", "--duration-seconds", "2").wait(timeout=60)
+        == 0
     )
     served.stop()
     return tmp_path / "runs" / "short", sent
