@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 from pm_frames.frames import Frame, encode_frame, read_frames
 from pm_frames.index import encode_entry, entry_of
 from pm_frames.layout import Version

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+
 from pm_frames.damage import Damage
 from pm_frames.frames import Frame, encode_frame
 from pm_frames.index import encode_entry, entry_of
@@ -215,7 +216,7 @@ def test_whole_records_that_are_moved_are_blamed(
                 return before + after[1:]
             if action == "duplicate":
                 return before + after[:1] + after
-            return before + [after[1], after[0]] + after[2:]
+            return [*before, after[1], after[0], *after[2:]]
 
         new_frames = frames if side == "idx" else changed(frames)
         frames_path.write_bytes(b"".join(new_frames))

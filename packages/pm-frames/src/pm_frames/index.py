@@ -135,33 +135,42 @@ def rebuild_index(
     if idx_path.exists():
         raise FileExistsError(f"{idx_path}: exists; an idx is rebuilt only where there is none")
     scratch = idx_path.with_name(idx_path.name + ".tmp")
-    count = 0
+    replaced = False
     try:
         fd = files.open_append(scratch)
     except FileExistsError:
         raise
     except OSError as error:
-        raise WriteFailed(str(error), path=scratch) from error
-    done = False
+        raise WriteFailed(f"cannot create: {error.strerror}", path=scratch) from error
     try:
-        pending: list[bytes] = []
-        for frame in read_frames(frames_path, payload_max=payload_max):
-            pending.append(encode_entry(entry_of(frame), frame.version))
-            count += 1
-            if len(pending) == ENTRIES_AT_ONCE:
-                write_all(files, fd, b"".join(pending), scratch)
-                pending.clear()
-        write_all(files, fd, b"".join(pending), scratch)
-        files.sync(fd)
-        done = True
+        try:
+            count = _write_entries(files, fd, frames_path, scratch, payload_max)
+            files.sync(fd)
+        finally:
+            files.close(fd)
+        files.replace(scratch, idx_path)
+        replaced = True
+        files.sync_directory(idx_path.parent)
     except OSError as error:
-        raise WriteFailed(str(error), path=scratch) from error
+        raise WriteFailed(f"write failed: {error.strerror}", path=idx_path) from error
     finally:
-        files.close(fd)
-        if not done:
+        if not replaced:
             scratch.unlink(missing_ok=True)
-    files.replace(scratch, idx_path)
-    files.sync_directory(idx_path.parent)
+    return count
+
+
+def _write_entries(
+    files: Files, fd: int, frames_path: Path, scratch: Path, payload_max: int
+) -> int:
+    count = 0
+    pending: list[bytes] = []
+    for frame in read_frames(frames_path, payload_max=payload_max):
+        pending.append(encode_entry(entry_of(frame), frame.version))
+        count += 1
+        if len(pending) == ENTRIES_AT_ONCE:
+            write_all(files, fd, b"".join(pending), scratch)
+            pending.clear()
+    write_all(files, fd, b"".join(pending), scratch)
     return count
 
 

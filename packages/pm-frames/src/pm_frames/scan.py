@@ -9,20 +9,17 @@ frame, whatever the file says about its lengths.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import repeat
 from pathlib import Path
 from typing import Final
 
-from pm_frames.checksum import crc32
 from pm_frames.damage import Damage
 from pm_frames.errors import MissingFile
-from pm_frames.frames import Frame, frame_at, unpack_header
+from pm_frames.frames import Frame, decode_run, frame_at
 from pm_frames.index import IndexCursor
 from pm_frames.judge import Judge
 from pm_frames.layout import (
-    CRITICAL_UNKNOWN,
     HEADER,
     MAGIC,
     MAGIC_SIZE,
@@ -96,64 +93,23 @@ def find_version(frames: Window, idx: Window | None, payload_max: int) -> Versio
 
 def _sound_frames(window: Window, judge: Judge) -> Iterator[Frame]:
     """Yield frames for as long as everything about them is right."""
-    while True:
-        header = window.at(judge.offset, judge.header_bytes)
-        need = len(header)
-        if need == judge.header_bytes:
-            length = unpack_header(header, 0, judge.version).payload_len
-            if length <= judge.payload_max:
-                need += length
-        window.load(judge.offset, need)
-        frames = _run(window, judge)
+    while judge.offset < window.size:
+        # A frame larger than the window gives no run here; the judge reads those one by one.
+        window.load(judge.offset, judge.header_bytes)
+        entries = None
+        if judge.cursor is not None and judge.ordinal < judge.cursor.count:
+            entries = judge.cursor.block(judge.ordinal)
+        frames = decode_run(
+            window.data,
+            0,
+            judge.offset,
+            judge.version,
+            judge.payload_max,
+            last_mono=judge.last_mono,
+            entries=entries,
+            shift=judge.shift,
+        )
         if not frames:
             return
         yield from frames
-
-
-def _run(window: Window, judge: Judge) -> list[Frame]:
-    """Return the sound frames at the start of the window, and let the judge stand behind them."""
-    data = window.data
-    base = window.base
-    version = judge.version
-    unpack = HEADER[version].unpack_from
-    magic = MAGIC[version]
-    header_bytes = judge.header_bytes
-    payload_max = judge.payload_max
-    shift = judge.shift + base
-    last_mono = judge.last_mono
-    last_start = len(data) - header_bytes
-    start = 0
-    frames: list[Frame] = []
-    for entry in _entries_ahead(judge):
-        if start > last_start:
-            break
-        fields = unpack(data, start)
-        length = fields[-2]
-        if (
-            fields[0] != magic
-            or fields[1] != version
-            or fields[2] & CRITICAL_UNKNOWN
-            or length > payload_max
-            or fields[3] < last_mono
-        ):
-            break
-        if entry is not None and (entry[0] != start + shift or entry[1:] != fields[3:]):
-            break
-        begin = start + header_bytes
-        end = begin + length
-        payload = data[begin:end]
-        if end > len(data) or crc32(payload) != fields[-1]:
-            break
-        last_mono = fields[3]
-        wall = fields[4] if version == Version.V2 else None
-        frames.append(Frame(base + start, version, fields[2], last_mono, wall, fields[-1], payload))
-        start = end
-    judge.advance(len(frames), base + start, last_mono)
-    return frames
-
-
-def _entries_ahead(judge: Judge) -> Iterable[tuple[int, ...] | None]:
-    """Return entries for the frames from here on: None for each where there is no idx (left)."""
-    if judge.cursor is not None and judge.ordinal < judge.cursor.count:
-        return judge.cursor.block(judge.ordinal)
-    return repeat(None)
+        judge.advance(len(frames), frames[-1].end, frames[-1].rx_mono_ns)

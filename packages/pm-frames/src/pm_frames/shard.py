@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pm_frames.damage import FIELD_KINDS
 from pm_frames.errors import CorruptFrame, CorruptIndex
-from pm_frames.frames import Fault, Frame, frame_at, raise_fault, read_version
-from pm_frames.index import IdxEntry, entry_of, read_index
-from pm_frames.layout import IDX, PAYLOAD_MAX, Version
+from pm_frames.frames import Fault, Frame, decode_run, frame_at, raise_fault, read_version
+from pm_frames.index import IdxEntry, IndexCursor, entry_of, read_index
+from pm_frames.layout import HEADER, HEADER_MAX, IDX, PAYLOAD_MAX, Version
 from pm_frames.window import Window
 
 if TYPE_CHECKING:
@@ -49,46 +49,101 @@ class Shard:
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield the frames from ordinal `start` to before `stop`, each compared with its idx entry.
 
-        Strict: raises `CorruptFrame` at the first unsound frame, `CorruptIndex` at the first entry that
-        disagrees in any of its five fields, breaks the chain of offsets or goes back in time. With `stop`
-        None both files must end together as well. Holds one window or one frame.
+        Strict: raises `CorruptFrame` at the first unsound frame or stamp that goes back, `CorruptIndex` at
+        the first entry that disagrees in any of its five fields or breaks the chain of offsets. With
+        `stop` None both files must end together as well. Holds one window or one frame.
         """
-        with Window(self.frames_path) as window:
-            previous: Frame | None = None
-            ordinal = start
-            for entry in self.entries(start, stop):
-                if previous is not None and entry.offset_frames != previous.end:
-                    raise self._disagreement(ordinal, "idx_offset_mismatch", previous.end, entry)
-                frame = frame_at(window, entry.offset_frames, self.version, self.payload_max)
-                if isinstance(frame, Fault):
-                    raise_fault(frame, path=self.frames_path, offset=entry.offset_frames)
-                if entry_of(frame) != entry:
-                    self._compare(ordinal, frame, entry)
-                if previous is not None and frame.rx_mono_ns < previous.rx_mono_ns:
-                    raise CorruptFrame(
-                        "the receive stamp is before that of the frame before it",
-                        kind="mono_backwards",
-                        path=self.frames_path,
-                        offset=frame.offset,
-                        expected=previous.rx_mono_ns,
-                        found=frame.rx_mono_ns,
-                    )
-                yield frame
-                previous = frame
-                ordinal += 1
-            if stop is None and ordinal == start + 0 and previous is None and start:
-                return
-            end = 0 if previous is None else previous.end
-            if stop is None and end != window.size:
-                raise CorruptIndex(
-                    "the frames file goes on after the last frame that the idx lists",
-                    kind="idx_short",
-                    ordinal=ordinal,
-                    path=self.idx_path,
-                    offset=ordinal * IDX[self.version].size,
-                    expected=window.size,
-                    found=end,
+        with Window(self.idx_path) as idx_window, Window(self.frames_path) as window:
+            cursor = IndexCursor(idx_window, self.version)
+            ordinal = min(start, cursor.count)
+            last = cursor.count if stop is None else min(stop, cursor.count)
+            offset, last_mono = self._after(cursor, ordinal)
+            while ordinal < last:
+                window.load(offset, HEADER_MAX)
+                frames = decode_run(
+                    window.data,
+                    0,
+                    offset,
+                    self.version,
+                    self.payload_max,
+                    last_mono=last_mono,
+                    entries=cursor.block(ordinal)[: last - ordinal],
                 )
+                if not frames:
+                    frames = [self._one(window, cursor, ordinal, offset, last_mono)]
+                yield from frames
+                ordinal += len(frames)
+                offset, last_mono = frames[-1].end, frames[-1].rx_mono_ns
+            if stop is None:
+                self._check_ends(window, cursor, offset)
+
+    def _after(self, cursor: IndexCursor, ordinal: int) -> tuple[int, int]:
+        """Return where frame `ordinal` begins and the stamp before it, by the entry before it."""
+        entry = cursor.get(ordinal - 1) if ordinal else None
+        if entry is None:
+            return 0, 0
+        size = HEADER[self.version].size + entry.payload_len
+        return entry.offset_frames + size, entry.rx_mono_ns
+
+    def _one(
+        self, window: Window, cursor: IndexCursor, ordinal: int, offset: int, last_mono: int
+    ) -> Frame:
+        """Return the frame of one entry, or raise what is wrong with it."""
+        entry = cursor.get(ordinal)
+        assert entry is not None
+        if entry.offset_frames != offset:
+            raise self._index_error(
+                "the entry breaks the chain of offsets", FIELD_KINDS[0], ordinal,
+                offset, entry.offset_frames,
+            )  # fmt: skip
+        if offset >= window.size:
+            raise self._index_error(
+                "the idx goes on after the last frame", "idx_long", ordinal, ordinal, cursor.count
+            )
+        frame = frame_at(window, offset, self.version, self.payload_max)
+        if isinstance(frame, Fault):
+            raise_fault(frame, path=self.frames_path, offset=offset)
+        for kind, expected, found in zip(FIELD_KINDS, entry_of(frame), entry, strict=True):
+            if expected != found:
+                raise self._index_error(
+                    "the entry and its frame disagree", kind, ordinal, expected, found
+                )
+        if frame.rx_mono_ns < last_mono:
+            raise CorruptFrame(
+                "the receive stamp is before that of the frame before it",
+                kind="mono_backwards",
+                path=self.frames_path,
+                offset=offset,
+                expected=last_mono,
+                found=frame.rx_mono_ns,
+            )
+        return frame
+
+    def _check_ends(self, window: Window, cursor: IndexCursor, offset: int) -> None:
+        """Raise if either file goes on after the last pair, which ends at `offset`."""
+        if cursor.torn_bytes:
+            raise self._index_error(
+                "the idx ends inside an entry", "idx_torn", cursor.count,
+                cursor.entry_bytes, cursor.torn_bytes,
+            )  # fmt: skip
+        if offset != window.size:
+            raise self._index_error(
+                "the frames go on after the last entry", "idx_short", cursor.count,
+                window.size, offset,
+            )  # fmt: skip
+
+    def _index_error(
+        self, message: str, kind: str, ordinal: int, expected: object, found: object
+    ) -> CorruptIndex:
+        return CorruptIndex(
+            f"entry {ordinal}: {message}",
+            kind=kind,
+            ordinal=ordinal,
+            path=self.idx_path,
+            offset=ordinal * IDX[self.version].size,
+            expected=expected,
+            found=found,
+        )
 
     def columns(self) -> dict[str, ndarray[Any, dtype[Any]]]:
         """Return the idx as numpy arrays, one entry per frame, ready for a data frame.
@@ -108,29 +163,3 @@ class Shard:
             pass
         table = numpy.fromfile(self.idx_path, dtype=numpy.dtype(fields), count=whole)
         return {name: numpy.ascontiguousarray(table[name]) for name, _ in fields}
-
-    def _compare(self, ordinal: int, frame: Frame, entry: IdxEntry) -> None:
-        for kind, expected, found in zip(FIELD_KINDS, entry_of(frame), entry, strict=True):
-            if expected != found:
-                raise CorruptIndex(
-                    f"entry {ordinal} and its frame disagree",
-                    kind=kind,
-                    ordinal=ordinal,
-                    path=self.idx_path,
-                    offset=ordinal * IDX[self.version].size,
-                    expected=expected,
-                    found=found,
-                )
-
-    def _disagreement(
-        self, ordinal: int, kind: str, expected: object, entry: IdxEntry
-    ) -> CorruptIndex:
-        return CorruptIndex(
-            f"entry {ordinal} breaks the chain of offsets",
-            kind=kind,
-            ordinal=ordinal,
-            path=self.idx_path,
-            offset=ordinal * IDX[self.version].size,
-            expected=expected,
-            found=entry.offset_frames,
-        )
