@@ -40,8 +40,8 @@ def groups(token_ids: Sequence[str], caps: SubscribeCaps) -> Iterator[tuple[str,
 
     A token that passes the byte limit alone still goes, alone: leaving it out would lose it.
     """
-    # The `operation: subscribe` form is the longest of the three.
-    frame_bytes = len(subscribe(()))
+    # The `operation: subscribe` form is the longest of the three. Of n ids n - 1 have a comma.
+    frame_bytes = len(subscribe(())) - 1
     group: list[str] = []
     size = frame_bytes
     for token_id in token_ids:

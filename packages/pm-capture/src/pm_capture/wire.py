@@ -18,9 +18,13 @@ RAW = 0
 FIN_TEXT = 0x81
 FIN_BINARY = 0x82
 FIN_CONT = 0x80
+CONT = 0x00
 CLOSE = 0x88
-BEGINS_FRAGMENTS = frozenset({0x01, 0x02})
-KNOWN = BEGINS_FRAGMENTS | {0x00, FIN_CONT, FIN_TEXT, FIN_BINARY, CLOSE, 0x89, 0x8A}
+CONTROL = frozenset({CLOSE, 0x89, 0x8A})
+CONTROL_BYTES_MAX = 125
+CONTINUES = frozenset({CONT, FIN_CONT})
+BEGINS = frozenset({0x01, 0x02, FIN_TEXT, FIN_BINARY})
+FRAGMENTS = frozenset({0x01, 0x02, CONT, FIN_CONT})
 TEXT = int(Flag.TEXT)
 PLAIN = {FIN_TEXT: TEXT, FIN_BINARY: int(Flag.BINARY)}
 
@@ -52,6 +56,7 @@ class FrameSplitter:
         self._payload_max = payload_max
         self._raw = False
         self._fragmented = False
+        self._fragment_bytes = 0
         # The beginning of a frame whose end has not come, and how long it has to be to go on.
         self._rest = bytearray()
         self._needed = 0
@@ -92,25 +97,32 @@ class FrameSplitter:
         if start > len(data):
             return self._wait(data[at:], 2 + extension)
         length = int.from_bytes(data[start - extension : start], "big") if extension else short
-        first = data[at]
-        plain = first in PLAIN and not self._fragmented
-        # A length byte above 127 is the mask bit, which no server may set.
-        if short > 127 or length > self._payload_max or not (plain or first in KNOWN):
-            return self._give_up(data[at:], found)
         end = start + length
+        # A length byte above 127 is the mask bit, which no server may set.
+        if short > 127 or not self._regular(data[at], length):
+            return self._give_up(data[at:], found)
         if end > len(data):
             return self._wait(data[at:], end - at)
-        if plain:
+        first = data[at]
+        if first in PLAIN:
             found.append((PLAIN[first], data[start:end]))
             return end
         found.append((RAW, data[at:end]))
         if first == CLOSE:
             return self._give_up(data[end:], found)
-        if first in BEGINS_FRAGMENTS:
-            self._fragmented = True
-        elif first == FIN_CONT:
-            self._fragmented = False
+        if first in FRAGMENTS:
+            self._fragmented = first != FIN_CONT
+            self._fragment_bytes = self._fragment_bytes + length if self._fragmented else 0
         return end
+
+    def _regular(self, first: int, length: int) -> bool:
+        """Return whether a frame may stand here; what it may not, the library refuses for good."""
+        if first in CONTROL:
+            return length <= CONTROL_BYTES_MAX
+        continues = first in CONTINUES
+        if continues != self._fragmented or not (continues or first in BEGINS):
+            return False
+        return length <= self._payload_max - self._fragment_bytes
 
     def _wait(self, rest: bytes, needed: int) -> int:
         self._rest += rest
