@@ -3,32 +3,163 @@
 import argparse
 import json
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any
 
-from pm_frames.command import ExitCode, resolve_run, run_arguments, runs_from_stdin, severest, wants_json
+from pm_frames.command import (
+    BROKEN_PIPE,
+    STDIN,
+    UsageError,
+    chosen_runs,
+    run_arguments,
+    severest,
+    wants_json,
+)
+from pm_frames.errors import BundleError
 
 if TYPE_CHECKING:
     from pm_verify.report import Report
 
-STDIN = "-"
-
+MAGIC_START = b"PMCAPv0"
+INTERRUPTED = 130
 EPILOG = """\
-A run is a directory, a run id or a unique prefix of one under DATA_DIR/runs, @last, or a line on
-standard input; `-` reads the bytes of a .frames file from standard input.
+Without RUN, run directories are read as lines from standard input. If the bytes of a .frames file come
+from there instead, they are verified by themselves.
 
-exit codes: 0 every byte is what was written · 2 usage, or nothing there to verify · 3 tolerable
-(torn tail, unsealed, running, fatal run, index missing or short) · 4 corruption, or a version that is
-not known here. The severest of several runs wins. The finding codes are explained in
-docs/spec/findings.md.
+exit codes: 0 every byte is what was written; 2 usage, or nothing there to verify; 3 tolerable (torn
+tail, unsealed, still running, fatal run, index missing or short); 4 corruption, or a format that is not
+known here. Of several runs the severest. docs/spec/findings.md explains the codes of the findings.
 
   pm-verify @last
   pm-capture --run-id monday | pm-verify
-  pm-verify --summary-only data/runs/monday | jq .totals
+  pm-verify --summary-only data/runs/monday
   pm-verify - < shard_00.frames
 """
+
+
+class FramesOnStdin(Exception):
+    """Standard input carries frames, not the names of runs."""
+
+
+class Lines:
+    """Standard input as lines of names, unless frames come: told by their first bytes."""
+
+    def __init__(self, buffer: BufferedReader) -> None:
+        self._buffer = buffer
+        self._looked = False
+
+    def isatty(self) -> bool:
+        return self._buffer.isatty()
+
+    def readline(self, size: int = -1, /) -> str:
+        if not self._looked:
+            self._looked = True
+            start = self._buffer.peek(len(MAGIC_START))
+            # No name has a zero byte; every header has one, whatever else happened to it.
+            begun = start[: len(MAGIC_START)]
+            if (begun and MAGIC_START.startswith(begun)) or b"\0" in start:
+                raise FramesOnStdin
+        return os.fsdecode(self._buffer.readline(size))
+
+
+class ShowVersion(argparse.Action):
+    """Look the version up only when it is asked for: the lookup costs more than all of --help."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **settings)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"pm-verify {version('pm-verify')}")
+        parser.exit()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the command line of pm-verify."""
+    parser = argparse.ArgumentParser(
+        prog="pm-verify",
+        description="Verify that every byte of a run bundle is what was written, "
+        "and name the first that is not.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=ShowVersion, help="print the version and exit")
+    run_arguments(parser)
+    parser.add_argument("--frames", type=Path, metavar="FILE", help="a .frames file, of no run")
+    parser.add_argument("--idx", type=Path, metavar="FILE", help="the .idx file that belongs to it")
+    parser.add_argument(
+        "--summary-only", action="store_true", help="print only the totals, as JSON"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing; the exit code tells")
+    parser.add_argument("--json", action="store_true", help="print JSON, also on a terminal")
+    return parser
+
+
+def reports(options: argparse.Namespace) -> Iterator["Report"]:
+    """Yield a report for everything that the command line names. Raises BundleError."""
+    from pm_verify.verify import verify_files, verify_run, verify_stream
+
+    if options.frames is not None:
+        if options.runs or options.run_dir:
+            raise UsageError("--frames is about a file, RUN and --run-dir about a run: give one")
+        yield verify_files(options.frames, options.idx)
+        return
+    if options.idx is not None:
+        raise UsageError("--idx belongs to --frames")
+    stdin = sys.stdin.buffer
+    assert isinstance(stdin, BufferedReader)
+    try:
+        runs = chosen_runs(options, stdin=Lines(stdin), environment=os.environ)
+    except FramesOnStdin:
+        if options.runs not in ([], [STDIN]) or options.run_dir:
+            raise UsageError(
+                "frames on stdin are verified alone: name no run beside them"
+            ) from None
+        yield verify_stream(stdin)
+        return
+    for run in runs:
+        yield verify_run(run)
+
+
+def show(report: "Report", options: argparse.Namespace) -> None:
+    """Print a report in the form that was asked for."""
+    from pm_verify.report import page
+
+    if options.quiet:
+        return
+    if options.summary_only:
+        print(json.dumps(report.summary_json()))
+    elif wants_json(options, sys.stdout):
+        print(json.dumps(report.as_json()))
+    else:
+        print(*page(report), "", sep="\n")
+    sys.stdout.flush()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Verify what the command line names; return the severest exit code."""
+    options = make_parser().parse_args(argv)
+    codes: list[int] = []
+    try:
+        for report in reports(options):
+            codes.append(report.exit_code)
+            show(report, options)
+    except BundleError as error:
+        print(f"pm-verify: {error}", file=sys.stderr)
+        codes.append(error.exit_code)
+    except BrokenPipeError:
+        # Who read us has left; without this, Python would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return severest(codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

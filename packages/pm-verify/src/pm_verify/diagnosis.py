@@ -1,11 +1,13 @@
 """What is wrong with a shard that is not clean: the tolerant scan of pm_frames, as findings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from pm_frames.damage import Damage
 from pm_frames.frames import Frame
-from pm_frames.layout import Version, idx_size
+from pm_frames.index import read_index
+from pm_frames.layout import Version, header_size, idx_size
 from pm_frames.scan import scan_shard
 from pm_verify.findings import Code, Scene
 from pm_verify.shard_result import ShardResult
@@ -53,13 +55,73 @@ def diagnose(
 
     With `growing`, what a crash could have left at the end is only not finished yet.
     """
+    surplus: int | None = None
+    of_next_frame: list[Damage] = []
     for item in scan_shard(frames, idx):
         if isinstance(item, Frame):
+            for damage in of_next_frame:
+                note_damage(result, scene, _as_entry(damage, item))
+            of_next_frame.clear()
             note_frame(result, item)
+        elif item.extent == "entry":
+            of_next_frame.append(item)
         elif not (growing and item.torn):
             note_damage(result, scene, item)
-    version = result.schema_versions[0] if result.schema_versions else Version.V2
-    result.idx_records = result.idx_bytes // idx_size(version)
+            surplus = item.ordinal if item.kind == "idx_long" else surplus
+    # An index has no magic, so without a frame beside it either version may be meant.
+    versions = [Version(number) for number in result.schema_versions[:1]] or [*Version][::-1]
+    if idx is not None and surplus is not None:
+        foreign = [first_foreign_entry(idx, version, surplus) for version in versions]
+        if all(foreign) and foreign[0]:
+            note_damage(result, scene, foreign[0])
+        else:
+            versions = versions[foreign.index(None) :]
+    result.idx_records = result.idx_bytes // idx_size(versions[0])
+
+
+def _as_entry(damage: Damage, frame: Frame) -> Damage:
+    """Point a disagreement at the entry: the scan says where its frame is, which is sound."""
+    if damage.ordinal is None or not damage.kind.startswith("idx_"):
+        return damage
+    size = idx_size(frame.version)
+    return replace(
+        damage,
+        file="idx",
+        offset=damage.ordinal * size,
+        end=(damage.ordinal + 1) * size,
+        detail=damage.detail or f"its record is at offset {frame.offset} of .frames",
+    )
+
+
+def first_foreign_entry(idx: Path, version: Version, surplus: int) -> Damage | None:
+    """Return the first entry after the last frame that no power cut can have left.
+
+    What it can leave are entries whose frames never reached the disk: they continue the chain of
+    offsets, until zeros where they did not reach it themselves.
+    """
+    size = idx_size(version)
+    first = max(surplus - 1, 0)
+    chain = 0
+    ended = False
+    whole = idx.stat().st_size // size
+    for ordinal, entry in enumerate(read_index(idx, version, start=first, stop=whole), first):
+        if ordinal >= surplus:
+            zeros = ordinal > 0 and not any(entry[:1] + entry[-2:])
+            if (entry.offset_frames != chain or ended) and not zeros:
+                return Damage(
+                    "idx_extra_entry",
+                    "idx",
+                    ordinal * size,
+                    (ordinal + 1) * size,
+                    ordinal,
+                    "tail",
+                    expected=chain,
+                    found=entry.offset_frames,
+                    detail="after the last record, and not the entry of a next one",
+                )
+            ended = ended or zeros
+        chain = entry.offset_frames + header_size(version) + entry.payload_len
+    return None
 
 
 def note_frame(result: ShardResult, frame: Frame) -> None:
@@ -75,6 +137,8 @@ def note_frame(result: ShardResult, frame: Frame) -> None:
 def note_damage(result: ShardResult, scene: Scene, damage: Damage) -> None:
     """Count a damage and turn it into a finding."""
     code = CODE_OF_KIND[damage.kind]
+    if code is Code.TORN_TAIL and not damage.torn:
+        code = Code.LENGTH_MISMATCH  # records follow: it is the length that is wrong, not the end
     if code is Code.IDX_MISSING:
         return  # whether an index is missing is known before the scan, and not always wrong
     name = result.frames_path if damage.file == "frames" else result.idx_path

@@ -56,7 +56,7 @@ def read_document(run_dir: Path, name: str) -> Document:
     try:
         with path.open("rb") as file:
             data = file.read(DOCUMENT_BYTES_MAX + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Document(name, present=False)
     except OSError as error:
         return Document(name, present=True, problem=f"cannot be read: {error.strerror}")

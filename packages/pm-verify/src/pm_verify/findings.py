@@ -267,6 +267,12 @@ class Code(Enum):
         "fewer frames are here than the runlog counted as written, but all that it called durable",
         "nothing: these frames were not yet synced when the machine stopped",
     )
+    FRAMES_UNCOUNTED = Kind(
+        "PMV065",
+        _CORRUPT,
+        "more frames are here than the runlog counted when the capture stopped",
+        "restore capture/ from a copy; something was added to it after its end",
+    )
 
     # SHA256SUMS and seal.json
     SEAL_DAMAGED = Kind("PMV070", _CORRUPT, "seal.json is not the JSON object of a seal", _RESTORE)

@@ -9,8 +9,6 @@ from pm_frames.command import ExitCode, severest
 from pm_verify.findings import Code, Finding
 from pm_verify.shard_result import ShardResult
 
-SEALED_STATES = ("ended",)
-
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -76,19 +74,28 @@ class Report:
 
     def verdict(self) -> str:
         """Return the answer as one plain sentence."""
-        what = f"{self.records:,} {'frame' if self.records == 1 else 'frames'}"
+        what = _counted(self.records, "frame")
         if self.state not in ("files", "stream"):
-            shards = len(self.summaries)
-            what += f" in {shards} {'shard' if shards == 1 else 'shards'}"
+            what += f" in {_counted(len(self.summaries), 'shard')}"
         if self.ok:
-            claim = "every byte is what was written"
-            if self.state == "ended":
-                return f"{what}: {claim}"
-            return f"{what}: whole and sound, and the index agrees with every one"
-        first = min(self.findings, key=_severity)
-        more = sum(self.counts.values()) - 1
-        also = f", and {more:,} more {'finding' if more == 1 else 'findings'}" if more else ""
-        return f"{what}: {_place(first)}{first.message}{also}; next: {first.fix}"
+            sealed = self.state == "ended"
+            return f"{what}: " + (
+                "every byte is what was written"
+                if sealed
+                else "all whole and sound, and nothing disagrees"
+            )
+        worst = min(self.findings, key=_severity)
+        others = sum(self.counts.values()) - 1
+        also = f", and {_counted(others, 'other finding')}" if others else ""
+        opening = {
+            ExitCode.USAGE: "nothing was verified",
+            ExitCode.FINDINGS: f"{what} whole and sound, with a reservation",
+        }.get(self.exit_code, f"NOT what was written ({what} sound)")
+        return f"{opening}: {_place(worst)}{worst.message}{also}. Next: {worst.fix}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def sorted_counts(counts: Counter[Code]) -> list[tuple[Code, int]]:
@@ -110,7 +117,8 @@ def page(report: Report) -> Iterator[str]:
         yield ""
         yield f"{finding.code.id} {_place(finding)}{finding.message}"
         if finding.expected is not None or finding.found is not None:
-            yield f"       expected {finding.expected}, found {finding.found}"
+            yield f"       expected: {_shown(finding.expected)}"
+            yield f"       found:    {_shown(finding.found)}"
         yield f"       fix: {finding.fix}"
     omitted = sum(report.counts.values()) - len(report.findings)
     if omitted:
@@ -123,6 +131,10 @@ def page(report: Report) -> Iterator[str]:
 def _reasons(shard: ShardResult) -> Iterator[str]:
     for code, count in sorted_counts(shard.tally.counts):
         yield f"{code.name.lower().replace('_', ' ')}" + (f" ×{count:,}" if count > 1 else "")
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else str(value)
 
 
 def _severity(finding: Finding) -> tuple[int, str]:

@@ -32,7 +32,7 @@ class RunlogClaims:
     """The claims of a runlog that the files of the bundle must bear out.
 
     `frames_total` and `durable_frames_total` are the highest that any record states;
-    `last_stamps` maps a shard to the highest rx_mono_ns that a disconnect names as its last frame.
+    `stop_frames` is what capture_stop states. `last_stamps` maps a shard to the highest rx_mono_ns that a disconnect names as its last frame.
     """
 
     present: bool = False
@@ -46,6 +46,7 @@ class RunlogClaims:
     last_stamps: dict[int, int] = field(default_factory=dict)
     universe: dict[str, str] = field(default_factory=dict)
     stop_reason: str | None = None
+    stop_frames: int | None = None
     _connected_ns: dict[int, int] = field(default_factory=dict)
 
     def take(self, record: Mapping[str, object], offset: int) -> None:
@@ -64,6 +65,7 @@ class RunlogClaims:
             case "capture_stop":
                 reason = record.get("reason")
                 self.stop_reason = reason if isinstance(reason, str) else None
+                self.stop_frames = as_integer(record.get("frames_total"))
         self.frames_total = max(self.frames_total, as_integer(record.get("frames_total")) or 0)
         durable = as_integer(record.get("durable_frames_total")) or 0
         self.durable_frames_total = max(self.durable_frames_total, durable)
@@ -96,7 +98,7 @@ def read_runlog_claims(path: Path) -> RunlogClaims:
     claims = RunlogClaims()
     try:
         file = path.open("rb")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return claims
     except OSError as error:
         return RunlogClaims(present=True, problem=f"cannot be read: {error.strerror}")

@@ -91,14 +91,14 @@ def _examine_rest(
             while data := stream.read(READ_BYTES):
                 file.write(data)
             total = base + file.tell()
-        take = judge.take_in_order  # the scan cannot know what came before its first frame
+        first = True  # the scan cannot know what came before its first frame
         for item in scan_shard(path, None, version=decoder.version):
             moved = _moved(item, base, ordinal)
-            if isinstance(moved, Damage):
-                judge.take(moved)
+            if first and isinstance(moved, Frame):
+                judge.take_in_order(moved)
+                first = False
             else:
-                take(moved)
-                take = judge.take
+                judge.take(moved)
     return total
 
 

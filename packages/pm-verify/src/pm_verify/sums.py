@@ -38,7 +38,7 @@ def read_sums(path: Path) -> Sums:
     try:
         with path.open("rb") as file:
             data = file.read(DOCUMENT_BYTES_MAX + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Sums(present=False)
     except OSError as error:
         return Sums(present=True, problem=f"cannot be read: {error.strerror}")

@@ -66,4 +66,4 @@ def _payloads_agree(
     found = [
         checksum(view[body:end]) for body, end in zip(bodies.tolist(), ends.tolist(), strict=True)
     ]
-    return found == expected.tolist()
+    return bool(found == expected.tolist())

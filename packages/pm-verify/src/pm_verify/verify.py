@@ -1,4 +1,4 @@
-"""Verify a run, a pair of files, or a stream: read everything once, run every check, report."""
+"""Verify a run, a pair of files, or a stream: read it, run every check, report."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -12,7 +12,8 @@ from pm_verify.examine import Task, examine
 from pm_verify.findings import Code, Finding, Scene, Tally
 from pm_verify.report import Report
 from pm_verify.shard_result import ShardResult
-from pm_verify.sweep import Engine
+from pm_verify.stream import examine_stream
+from pm_verify.sweep import Engine, Readable
 
 UNDECIDED = frozenset({Code.IDX_RX_MONO, Code.IDX_RX_WALL})
 
@@ -57,6 +58,11 @@ def verify_files(frames: Path, idx: Path | None, *, engine: Engine | None = None
         return refusal(None, Code.NO_FRAMES, str(missing[0]))
     task = Task(None, None, str(frames), str(idx) if idx else None, idx_expected=idx is not None)
     return report_on([examine(task, engine=engine)], Tally(), state="files")
+
+
+def verify_stream(stream: Readable) -> Report:
+    """Verify the bytes of a .frames file as they come. Raises OSError of the stream."""
+    return report_on([examine_stream(stream)], Tally(), state="stream")
 
 
 def refusal(run_dir: Path | None, code: Code, file: str, *, run_id: str | None = None) -> Report:

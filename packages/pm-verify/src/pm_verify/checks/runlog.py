@@ -41,6 +41,10 @@ def check_claims(evidence: Evidence) -> Iterator[Finding]:
         yield evidence.scene.finding(
             Code.RECORDED_FRAMES_LOST, "capture", expected=claims.frames_total, found=known
         )
+    if claims.stop_frames is not None and known > claims.stop_frames:
+        yield evidence.scene.finding(
+            Code.FRAMES_UNCOUNTED, "capture", expected=claims.stop_frames, found=known
+        )
     for shard, stamp in sorted(claims.last_stamps.items()):
         result = evidence.results.get(shard)
         last = result.rx_mono_ns_last if result else None

@@ -44,6 +44,8 @@ def check_seal(evidence: Evidence) -> Iterator[Finding]:
         yield scene.finding(Code.SEAL_UNSUPPORTED, SEAL, expected=SEAL_VERSION_MAX, found=version)
     problems = [f"has no integer {key}" for key in INTEGERS if seal.integer(key) is None]
     problems += [f"has no text {key}" for key in TEXTS if seal.text(key) is None]
+    if version is not None and version < 1:
+        problems.append(f"has the seal_version {version}")
     problems += _shard_problems(evidence)
     for problem in problems:
         yield scene.finding(Code.SEAL_DAMAGED, SEAL, detail=problem)
