@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import struct
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -238,6 +239,29 @@ def unsealed_run(tmp_path: Path) -> Path:
 def program() -> Callable[..., list[str]]:
     """Return the command line of pm-verify as another process runs it."""
     return lambda *arguments: [sys.executable, "-m", "pm_verify", *arguments]
+
+
+@pytest.fixture(scope="session")
+def on_a_terminal() -> Callable[..., tuple[int, str]]:
+    """Return what runs a command on a pseudo-terminal: (command, cwd=, env=) → code and output."""
+
+    def run(
+        command: list[str], *, cwd: Path | None = None, env: dict[str, str] | None = None
+    ) -> tuple[int, str]:
+        ours, theirs = os.openpty()
+        with subprocess.Popen(command, cwd=cwd, env=env, stdin=theirs, stdout=theirs) as process:
+            os.close(theirs)
+            shown = b""
+            try:
+                while data := os.read(ours, 65536):
+                    shown += data
+            except OSError:
+                pass  # how Linux says that the other side has closed
+            os.close(ours)
+            code = process.wait(timeout=60)
+        return code, shown.decode().replace("\r\n", "\n")
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -250,27 +250,17 @@ def test_reader_that_leaves_is_no_noise(program: Program, sealed_run: Path) -> N
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals on Windows")
-def test_page_on_a_terminal(program: Program, unsealed_run: Path) -> None:
-    ours, theirs = os.openpty()
-    with subprocess.Popen(
-        program(str(unsealed_run)), stdin=theirs, stdout=theirs, env=clean_environment()
-    ) as process:
-        assert process.wait(timeout=60) == 3
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            data = os.read(ours, 65536)
-        except OSError:  # Linux says so when the other side has closed
-            break
-        if not data:
-            break
-        shown += data
-    os.close(ours)
-    text = shown.decode().replace("\r\n", "\n")
-    assert text.startswith(f"{unsealed_run}: crashed\n")
+def test_page_on_a_terminal(
+    program: Program, on_a_terminal: Callable[..., tuple[int, str]], unsealed_run: Path
+) -> None:
+    run = str(unsealed_run)
+    code, text = on_a_terminal(program(run, run, "--run-dir", f"{run}/."), env=clean_environment())
+    assert code == 3
+    assert text.count(f"{unsealed_run}: crashed\n") == 1
     assert "PMV004 seal.json: the run was not closed cleanly" in text
     assert "9 frames in 2 shards whole and sound, with a reservation" in text
+    code, text = on_a_terminal(program(run, "--json"), env=clean_environment())
+    assert json.loads(text)["state"] == "crashed"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals on Windows")

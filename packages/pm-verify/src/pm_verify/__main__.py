@@ -126,7 +126,7 @@ def reports(options: argparse.Namespace) -> Iterator["Report"]:
         yield verify_run(run)
 
 
-def show(report: "Report", options: argparse.Namespace) -> None:
+def show(report: "Report", options: argparse.Namespace, *, first: bool) -> None:
     """Print a report in the form that was asked for."""
     from pm_verify.report import page
 
@@ -137,7 +137,7 @@ def show(report: "Report", options: argparse.Namespace) -> None:
     elif wants_json(options, sys.stdout):
         print(json.dumps(report.as_json()))
     else:
-        print(*page(report), "", sep="\n")
+        print(*([] if first else [""]), *page(report), sep="\n")
     sys.stdout.flush()
 
 
@@ -147,8 +147,9 @@ def main(argv: list[str] | None = None) -> int:
     codes: list[int] = []
     try:
         for report in reports(options):
+            first = not codes
             codes.append(report.exit_code)
-            show(report, options)
+            show(report, options, first=first)
     except BundleError as error:
         print(f"pm-verify: {error}", file=sys.stderr)
         codes.append(error.exit_code)
