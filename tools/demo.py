@@ -21,9 +21,10 @@ import witness
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 FAULTS = """\
-# The venue closes the second connection after six seconds, as the real one does now and then.
+# The venue drops the second connection after six seconds, as the real one does now and then.
 [[fault]]
 kind = "close"
+code = 1006
 at = 6.0
 connection = 2
 """
@@ -129,28 +130,30 @@ def main() -> int:
     )
     verdicts = witness.judge(Path(run_dir), sent_log)
     tell(indent("\n".join(map(witness.describe, verdicts))))
-    lost = sum(verdict.missing for verdict in verdicts)
     unexplained = sum(verdict.missing_outside_gap for verdict in verdicts)
     same = all(verdict.first_difference is None for verdict in verdicts)
 
-    tell()
     tell(
-        f"{totals['records']:,} frames, {totals['errors']} errors, {len(verdicts)} connections, {time.monotonic() - started:.0f} s."
+        f"\n{totals['records']:,} frames on {len(verdicts)} connections, {time.monotonic() - started:.0f} s."
     )
     if not (report["ok"] and same and unexplained == 0):
         tell(
             "Something is wrong: the bundle and the venue's log disagree. Please report it with the folder above."
         )
         return 3
-    if lost:
-        tell(
-            f"{lost:,} frames were sent while a connection was down. They cannot be had again; the bundle says when and for"
-        )
-        tell(
-            "which tokens (`disconnect`, `ws_connect` in runlog.ndjson), and claims nothing else to be missing."
-        )
-    else:
-        tell("Nothing that the venue sent is missing.")
+    for verdict in verdicts:
+        gap = verdict.connection.next_opened_wall_ns - verdict.connection.since_wall_ns
+        if not verdict.connection.ended_planned:
+            tell(
+                f"Shard {verdict.connection.shard_id} heard nothing for {gap / 1e6:,.0f} ms when the venue dropped its "
+                f"connection; {verdict.missing:,} frames were lost on the way."
+            )
+    tell(
+        "That cannot be had again, so the bundle says when it was and for which tokens (`disconnect` and"
+    )
+    tell(
+        "`subscribe_attempt` in runlog.ndjson). Everything else that the venue sent is there, byte for byte."
+    )
     relative = os.path.relpath(run_dir, ROOT)
     activate = r".venv\Scripts\activate" if os.name == "nt" else ". .venv/bin/activate"
     tell("\nWhat to type next:")

@@ -35,6 +35,7 @@ class Connection:
     opened_mono_ns: int
     ended_mono_ns: int
     ended_planned: bool
+    since_wall_ns: int
     next_opened_wall_ns: int
 
 
@@ -77,6 +78,7 @@ def connections(run_dir: Path) -> list[Connection]:
                     record["ts_mono_ns"],
                     end["ts_mono_ns"] if end else FOREVER,
                     bool(end and end["planned"]),
+                    end["ts_wall_ns_utc"] - end["ts_mono_ns"] + end["since_mono_ns"] if end else 0,
                     following["ts_wall_ns_utc"] if following else FOREVER,
                 )
             )
