@@ -102,7 +102,7 @@ def test_every_one_of_the_65536_flag_values() -> None:
 def test_an_unknown_critical_flag_says_that_a_newer_reader_may_know() -> None:
     data = bytearray(sample())
     data[10] |= 0x40
-    with pytest.raises(UnsupportedFormat, match="offset 0: .*newer"):
+    with pytest.raises(UnsupportedFormat, match=r"offset 0: .*newer"):
         FrameDecoder().feed(bytes(data))
 
 

@@ -18,11 +18,12 @@ from pm_frames.checksum import crc32
 from pm_frames.errors import MissingFile, RunLocked, WriteFailed
 from pm_frames.files import Files, OsFiles
 from pm_frames.frames import check_flags, check_stamps
-from pm_frames.layout import CRITICAL_UNKNOWN, HEADER, IDX, MAGIC, PAYLOAD_MAX, Version
+from pm_frames.layout import CRITICAL_KNOWN, HEADER, IDX, MAGIC, PAYLOAD_MAX, Version
 
 # Bytes that wait for `sync` to hash them; above this `append` hashes as fast as it adds.
 UNHASHED_MAX: Final = 64 * 1024 * 1024
 HASHED_AT_ONCE: Final = 1024 * 1024
+FLAGS_REFUSED: Final = ~(0xFF00 | CRITICAL_KNOWN)
 
 
 class ShardWriter:
@@ -144,17 +145,30 @@ class ShardWriter:
         return count
 
     def close(self) -> None:
-        """Sync and close both files; `WriteFailed` if the sync fails. Closing twice does nothing."""
+        """Sync and close both files; `WriteFailed` if either is refused. Closing twice does nothing.
+
+        After a failed sync it only closes, without another word: that failure has been raised.
+        """
         if self._closed:
             return
         try:
             if self._sync_failure is None:
                 self.sync()
         finally:
-            with self._sync_lock:
-                self._closed = True
-                self._files.close(self._frames_fd)
-                self._files.close(self._idx_fd)
+            self._close_files()
+
+    def _close_files(self) -> None:
+        refusals = []
+        with self._sync_lock:
+            self._closed = True
+            for fd, path in ((self._frames_fd, self.frames_path), (self._idx_fd, self.idx_path)):
+                try:
+                    self._files.close(fd)
+                except OSError as error:
+                    refusals.append(self._failed(f"close failed: {error.strerror}", path))
+        if refusals:
+            self._failure = self._failure or refusals[0]
+            raise refusals[0]
 
     def digests(self) -> tuple[str, str]:
         """Return the SHA-256 of both files in hexadecimal, without reading them again; after `close`."""
@@ -206,7 +220,7 @@ class ShardWriter:
         entries: list[bytes] = []
         for flags, payload in frames:
             length = len(payload)
-            if flags & CRITICAL_UNKNOWN or length > self.payload_max:
+            if flags & FLAGS_REFUSED or length > self.payload_max:
                 self._check(flags, length, offset)
             crc = crc32(payload)
             parts.append(pack_header(magic, version, flags, *stamps, length, crc))
@@ -217,14 +231,19 @@ class ShardWriter:
 
     def _check(self, flags: int, length: int, offset: int) -> None:
         check_flags(flags)
-        raise WriteFailed(
-            "the payload is over the limit; nothing was written",
-            path=self.frames_path,
-            offset=offset,
-            expected=self.payload_max,
-            found=length,
-            frames_whole=self._written[0],
-            entries_whole=self._written[2] // IDX[self.version].size,
+        refused = self._failed(
+            "the payload is over the limit; nothing was written", self.frames_path
+        )
+        refused.offset, refused.expected, refused.found = offset, self.payload_max, length
+        raise refused
+
+    def _failed(self, message: str, path: Path) -> WriteFailed:
+        frames, _, idx_bytes = self._written
+        return WriteFailed(
+            message,
+            path=path,
+            frames_whole=frames,
+            entries_whole=idx_bytes // IDX[self.version].size,
         )
 
     def _push(self, fd: int, data: bytes) -> tuple[int, OSError | None]:
@@ -272,14 +291,12 @@ class ShardWriter:
             self._cut(self._idx_fd, idx_start + whole_idx, troubles)
         self._written = (count + kept, start + kept_bytes, idx_start + whole_idx)
         self._unhashed.append((data[0][:kept_bytes], index[0][:whole_idx]))
-        self._failure = WriteFailed(
-            f"write failed: {'; '.join(troubles)}; {count + kept} whole frames remain",
-            path=path,
-            offset=refused_at,
-            frames_whole=count + kept,
-            entries_whole=(idx_start + whole_idx) // entry_bytes,
+        failure = self._failed(
+            f"write failed: {'; '.join(troubles)}; {count + kept} whole frames remain", path
         )
-        self._failure.__cause__ = refusal
+        failure.offset = refused_at
+        failure.__cause__ = refusal
+        self._failure = failure
 
     def _cut(self, fd: int, size: int, troubles: list[str]) -> None:
         try:
@@ -291,11 +308,8 @@ class ShardWriter:
         try:
             self._files.sync(fd)
         except OSError as error:
-            self._sync_failure = WriteFailed(
-                f"sync failed: {error.strerror}; {self._durable} frames are durable",
-                path=path,
-                frames_whole=self._written[0],
-                entries_whole=self._written[2] // IDX[self.version].size,
+            self._sync_failure = self._failed(
+                f"sync failed: {error.strerror}; {self._durable} frames are durable", path
             )
             self._failure = self._failure or self._sync_failure
             raise self._sync_failure from error
