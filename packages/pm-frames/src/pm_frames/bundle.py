@@ -17,8 +17,9 @@ from pm_frames import paths
 from pm_frames.errors import BundleError, MissingFile
 from pm_frames.frames import Frame
 from pm_frames.lock import is_locked
-from pm_frames.merge import merge
+from pm_frames.merge import Item, continuity_records, merge, merge_with_records
 from pm_frames.paths import shard_paths
+from pm_frames.runlog import read_runlog
 from pm_frames.shard import Shard
 
 __all__ = ["Bundle", "RunState", "open_bundle", "read_json", "run_state", "shard_paths"]
@@ -89,6 +90,15 @@ class Bundle:
     def frames(self) -> Iterator[tuple[int, int, Frame]]:
         """All frames as (shard_id, ordinal, frame) in merge order; strict, see `merge`."""
         return merge(self._shards)
+
+    def timeline(self) -> Iterator[tuple[int, int, Item]]:
+        """All frames, and the runlog's continuity records as shard -1, in merge order.
+
+        Frames alone where there is no runlog. Raises what `merge_with_records` raises.
+        """
+        path = self.runlog_path
+        records = continuity_records(read_runlog(path)) if path.is_file() else ()
+        return merge_with_records(self._shards, records, runlog_path=path)
 
     @property
     def runlog_path(self) -> Path:

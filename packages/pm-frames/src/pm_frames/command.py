@@ -44,8 +44,11 @@ _SEVERITY: Final = (0, 2, 3, 6, 4, 5, 7)
 
 
 def severest(codes: Iterable[int]) -> ExitCode:
-    """Return the severest of exit codes by 7 > 5 > 4 > 6 > 3 > 2 > 0; OK if there are none."""
-    return ExitCode(max(codes, key=_SEVERITY.index, default=0))
+    """Return the severest of exit codes by 7 > 5 > 4 > 6 > 3 > 2 > 0; OK if there are none.
+
+    Raises ValueError for a number that is not one of them.
+    """
+    return max((ExitCode(code) for code in codes), key=_SEVERITY.index, default=ExitCode.OK)
 
 
 class UsageError(BundleError):

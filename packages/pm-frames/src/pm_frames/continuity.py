@@ -169,7 +169,7 @@ class Continuity:
     def record(self, record: Mapping[str, Any]) -> list[Transition]:
         """Feed a runlog record and return what it changed; types without meaning here change nothing."""
         kind = record.get("record_type")
-        if kind not in CONTINUITY:
+        if not isinstance(kind, str) or kind not in CONTINUITY:
             return []
         stamp = record.get("ts_mono_ns")
         shard_id = record.get("shard_id")

@@ -17,7 +17,6 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 from pm_frames.errors import BundleError, CorruptFrame
 from pm_frames.frames import Frame
 from pm_frames.records import CONTINUITY
-from pm_frames.runlog import RunlogReader
 
 RUNLOG_SHARD: Final = -1
 
@@ -49,13 +48,17 @@ def merge(shards: Sequence[FrameSource]) -> Iterator[tuple[int, int, Frame]]:
 
 
 def merge_with_records(
-    shards: Sequence[FrameSource], records: Iterable[Mapping[str, Any]]
+    shards: Sequence[FrameSource],
+    records: Iterable[Mapping[str, Any]],
+    *,
+    runlog_path: Path | None = None,
 ) -> Iterator[tuple[int, int, Item]]:
     """Yield the same as `merge`, and runlog records as (-1, ordinal among the records, record).
 
-    `records` must not go back in time by `ts_mono_ns`; `continuity_records` gives the right ones.
+    `records` must not go back in time by `ts_mono_ns`; `continuity_records` gives the right ones;
+    `runlog_path` is only named in the error.
     """
-    return _merged([_records_of(records), *(_frames_of(shard) for shard in shards)])
+    return _merged([_records_of(records, runlog_path), *(_frames_of(shard) for shard in shards)])
 
 
 def continuity_records(runlog: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -115,7 +118,7 @@ def _frames_of(shard: FrameSource) -> _Source:
     return _Source(shard.shard_id, next_item, decreasing)
 
 
-def _records_of(records: Iterable[Mapping[str, Any]]) -> _Source:
+def _records_of(records: Iterable[Mapping[str, Any]], path: Path | None) -> _Source:
     def next_item() -> tuple[int, Mapping[str, Any]] | None:
         for record in iterator:
             return record["ts_mono_ns"], record
@@ -130,6 +133,5 @@ def _records_of(records: Iterable[Mapping[str, Any]]) -> _Source:
             found=now,
         )
 
-    path = records.path if isinstance(records, RunlogReader) else None
     iterator = iter(records)
     return _Source(RUNLOG_SHARD, next_item, decreasing)

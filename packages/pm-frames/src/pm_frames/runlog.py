@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import IO, Any, Final, NoReturn, Self
 
 from pm_frames.errors import BundleError, MissingFile, RunLocked, WriteFailed
 from pm_frames.files import Files, OsFiles
@@ -171,6 +171,7 @@ class RunlogReader(Iterator[dict[str, Any]]):
         self.torn_offset: int | None = None
         self.torn_bytes = 0
         self._next_offset = 0
+        self._file: IO[bytes] | None = None
         try:
             self._file = open(path, "rb")
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -180,20 +181,25 @@ class RunlogReader(Iterator[dict[str, Any]]):
         return self
 
     def __next__(self) -> dict[str, Any]:
-        if self._file.closed:
+        if self._file is None:
             raise StopIteration
         start = self._next_offset
         line = self._file.readline(LINE_MAX)
         self._next_offset += len(line)
         if not line.endswith(b"\n"):
-            self._end_or_too_long(start, line)
+            self._end_or_too_long(self._file, start, line)
         self.offset = start
         self.ordinal += 1
         return self._parsed(start, line)
 
     def close(self) -> None:
         """Close the file before the end of the iteration."""
-        self._file.close()
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    # An iteration that is left early must not leave a file open, as a generator would not.
+    __del__ = close
 
     def __enter__(self) -> Self:
         return self
@@ -206,10 +212,10 @@ class RunlogReader(Iterator[dict[str, Any]]):
     ) -> None:
         self.close()
 
-    def _end_or_too_long(self, start: int, line: bytes) -> NoReturn:
+    def _end_or_too_long(self, file: IO[bytes], start: int, line: bytes) -> NoReturn:
         length = len(line)
         while line and not line.endswith(b"\n"):
-            line = self._file.readline(LINE_MAX)
+            line = file.readline(LINE_MAX)
             length += len(line)
             self._next_offset += len(line)
         if line:
@@ -221,7 +227,7 @@ class RunlogReader(Iterator[dict[str, Any]]):
                 expected=f"at most {LINE_MAX} bytes",
                 found=length,
             )
-        self._file.close()
+        self.close()
         if length:
             self.torn_offset = start
             self.torn_bytes = length
@@ -229,7 +235,7 @@ class RunlogReader(Iterator[dict[str, Any]]):
 
     def _parsed(self, start: int, line: bytes) -> dict[str, Any]:
         try:
-            record = json.loads(line.decode("utf-8"))
+            record = json.loads(line[:-1].decode("utf-8"))
         except UnicodeDecodeError as error:
             raise self._damage(start + error.start, "a runlog line is not UTF-8", line) from error
         except json.JSONDecodeError as error:
