@@ -1,7 +1,11 @@
 """An honest little venue on loopback, and what tests ask of a run."""
 
+import asyncio
+import contextlib
+import errno
+import itertools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,10 +13,16 @@ from typing import Any, Protocol
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from pm_capture.actions import Action
+from pm_capture.daemon import Shell, capture
+from pm_capture.settings import resolve
+from pm_capture.stamper import Stamper
 from pm_frames import Frame
 from pm_frames.bundle import open_bundle
+from pm_frames.files import OsFiles
 from pm_frames.runlog import read_runlog
 
 Script = Callable[[ServerConnection, int], Awaitable[None]]
@@ -131,3 +141,196 @@ def _play(machine: Machine, script: list[tuple[int, Feed]], *, until: int) -> Se
 @pytest.fixture
 def play() -> Callable[..., Seen]:
     return _play
+
+
+class FullDisk(OsFiles):
+    """The real files until `room` bytes have been written to paths with `suffix`; then the disk is full."""
+
+    def __init__(self, room: int, suffix: str = "") -> None:
+        self.room = room
+        self._suffix = suffix
+        self._watched: set[int] = set()
+
+    def open_append(self, path: Path) -> int:
+        fd = super().open_append(path)
+        if path.name.endswith(self._suffix):
+            self._watched.add(fd)
+        return fd
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        if fd in self._watched:
+            taken = min(len(data), self.room)
+            if not taken:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self.room -= taken
+            data = data[:taken]
+        return super().write(fd, data)
+
+
+class BrokenSync(OsFiles):
+    """The real files, but nothing becomes durable any more once `broken` is set."""
+
+    broken = False
+
+    def sync(self, fd: int) -> None:
+        if self.broken:
+            raise OSError(errno.EIO, "Input/output error")
+        super().sync(fd)
+
+
+@pytest.fixture
+def full_disk() -> type[FullDisk]:
+    return FullDisk
+
+
+@pytest.fixture
+def broken_sync() -> type[BrokenSync]:
+    return BrokenSync
+
+
+@pytest.fixture
+def left_run() -> type[LeftRun]:
+    return LeftRun
+
+
+@pytest.fixture
+def ticking() -> Stamper:
+    """A stamper whose clocks move on by one with every reading."""
+    mono, wall = itertools.count(1), itertools.count(1_000_000)
+    return Stamper(lambda: next(mono), lambda: next(wall))
+
+
+def universe_text(tokens: int) -> bytes:
+    """A universe of markets with two tokens each: `10` and `11`, `20` and `21`, …"""
+    markets = [
+        {
+            "market_id": str(number),
+            "condition_id": f"0x{number:064x}",
+            "tokens": [{"token_id": f"{number}{leg}", "outcome": leg} for leg in "01"],
+        }
+        for number in range(1, tokens // 2 + 1)
+    ]
+    document = {"universe_version": 0, "kind": "full", "selection": {}, "markets": markets}
+    return json.dumps(document).encode()
+
+
+@dataclass
+class Done:
+    """How a capture ended, what it left, and what it said."""
+
+    code: int
+    left: LeftRun
+    words: list[str]
+
+
+Capture = Callable[..., Awaitable[Done]]
+
+
+@pytest.fixture
+def universe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "universe.json"
+    path.write_bytes(universe_text(2))
+    return path
+
+
+@pytest.fixture
+def capture_venue(tmp_path: Path, universe_file: Path) -> Capture:
+    """Capture a venue in this process until a signal, the duration, or a fatal error."""
+
+    async def run(url: str, **flags: object) -> Done:
+        words: list[str] = []
+        announced: list[Path] = []
+        given = {"run_id": "r", "data_dir": str(tmp_path), "universe": str(universe_file),
+                 "clob_ws_url": url, "ws_shards": 1, **flags}  # fmt: skip
+        shell = Shell(say=words.append, announce=announced.append, environ={}, event_loop="x")
+        resolved = resolve(flags={k: str(v) for k, v in given.items()}, environ={})
+        code = await capture(resolved, shell)
+        path = tmp_path / "runs" / str(given["run_id"])
+        assert announced == [path]
+        return Done(code, LeftRun(path), words)
+
+    return run
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run_in_loop(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Run a coroutine to its end, on each event loop that pm-capture can run on."""
+    factory = None
+    if request.param == "uvloop":
+        factory = pytest.importorskip("uvloop").new_event_loop
+
+    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(coroutine)
+
+    return run
+
+
+@pytest.fixture
+def new_venue() -> Callable[..., Venue]:
+    return Venue
+
+
+@pytest.fixture
+def answering() -> Script:
+    return answer
+
+
+@dataclass
+class Wire:
+    """One bare socket of a venue, after the client's handshake request."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    protocol: ServerProtocol
+    response: bytes  # what accepts the handshake
+
+    async def heard(self) -> None:
+        """Wait for a whole message of the client."""
+        while not self.protocol.events_received():
+            self.protocol.receive_data(await self.reader.read(65536))
+
+    async def closing(self) -> None:
+        """Wait for the client's close frame; returning closes the socket, which is the answer."""
+        while self.protocol.close_rcvd is None and (data := await self.reader.read(65536)):
+            self.protocol.receive_data(data)
+
+
+@dataclass
+class BareVenue:
+    """A server that does with each bare socket only what its script does."""
+
+    script: Callable[[Wire, int], Awaitable[None]]
+    opened: int = 0
+    server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> "BareVenue":
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self.server is not None
+        self.server.close()
+
+    @property
+    def url(self) -> str:
+        assert self.server is not None
+        return f"ws://127.0.0.1:{self.server.sockets[0].getsockname()[1]}/ws/market"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.opened += 1
+        number = self.opened
+        protocol = ServerProtocol()
+        protocol.receive_data(await reader.readuntil(b"\r\n\r\n"))
+        [request] = protocol.events_received()
+        assert isinstance(request, Request)
+        protocol.send_response(protocol.accept(request))
+        response = b"".join(protocol.data_to_send())
+        with contextlib.suppress(OSError):
+            await self.script(Wire(reader, writer, protocol, response), number)
+        writer.close()
+
+
+@pytest.fixture
+def bare_venue() -> type[BareVenue]:
+    return BareVenue

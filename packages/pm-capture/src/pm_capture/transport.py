@@ -97,9 +97,10 @@ class CapturingConnection(ClientConnection):
                 completed[0] = (completed[0][0] | FIRST, completed[0][1])
             self._completed = []
             self._sink.received(self, completed, stamp)
-        if self.protocol.close_rcvd is not None:
-            # The venue sends nothing after its close frame. Waiting for it to close the connection as
-            # well would only make the gap longer; our answer is flushed before the transport closes.
+        if self.protocol.close_rcvd is not None or self.protocol.parser_exc is not None:
+            # Nothing that still comes would be read: the venue has sent its close frame, or bytes that
+            # are not WebSocket. Waiting for it to close as well would only make the gap longer; what
+            # the library answered is flushed before the transport closes.
             self.transport.close()
 
     def process_event(self, event: Event) -> None:
