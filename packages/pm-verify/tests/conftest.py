@@ -201,7 +201,7 @@ def write_run(
         text = sums(run_dir)
         (run_dir / "SHA256SUMS").write_bytes(text)
         values = seal(shards, text, version, self_digest=self_digest)
-        (run_dir / "seal.json").write_text(json.dumps(values))
+        (run_dir / "seal.json").write_text(json.dumps(values, indent=2) + "\n", newline="")
     return run_dir
 
 

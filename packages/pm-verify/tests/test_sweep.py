@@ -83,9 +83,9 @@ def test_every_known_opening_and_no_other() -> None:
     assert b"PMCAPv02\x02\x00\x08" not in prefixes(Version.V2)
 
 
-@pytest.mark.parametrize("flags", range(0, 65536, 37))
-def test_flags_are_judged_alike(build_pair: BuildPair, flags: int) -> None:
-    frames, idx = build_pair([(flags, 1, 2, b"x")], 2)
-    for engine in engines():
-        batch = Batch(Version.V2, idx, frames, 0, 0, zlib.crc32)
-        assert engine(batch) == (flags & 0xF8 == 0)
+@pytest.mark.parametrize("engine", engines())
+def test_all_65536_flags(build_pair: BuildPair, engine: Engine) -> None:
+    frames, idx = build_pair([(0, 1, 2, b"x")], 2)
+    for flags in range(65536):
+        data = frames[:10] + flags.to_bytes(2, "little") + frames[12:]
+        assert engine(Batch(Version.V2, idx, data, 0, 0, zlib.crc32)) == (flags & 0xF8 == 0)

@@ -178,6 +178,17 @@ def test_shard_that_never_opened_is_told_apart(build_run: BuildRun, tmp_path: Pa
     assert report.exit_code == 3
 
 
+@pytest.mark.parametrize("files", ["empty", "none"])
+def test_shard_without_tokens_may_have_empty_files_or_none(unsealed_run: Path, files: str) -> None:
+    manifest = json.loads((unsealed_run / "manifest.json").read_text())
+    manifest["shards"]["assignments"]["2"] = {"token_ids": [], "groups": []}
+    (unsealed_run / "manifest.json").write_text(json.dumps(manifest))
+    if files == "empty":
+        for suffix in ("frames", "idx"):
+            (unsealed_run / "capture" / f"shard_02.{suffix}").write_bytes(b"")
+    assert list(verify_run(unsealed_run).counts) == [Code.UNSEALED]
+
+
 def test_shard_of_nobody(unsealed_run: Path) -> None:
     for suffix in ("frames", "idx"):
         source = unsealed_run / "capture" / f"shard_01.{suffix}"

@@ -51,15 +51,15 @@ class Evidence:
         """Return the id of the run as the manifest states it."""
         return self.manifest.text("run_id")
 
-    def expected_shards(self) -> set[int]:
-        """Return the shards that the manifest gives tokens to: each has files from its start on."""
+    def assigned_tokens(self) -> dict[int, int]:
+        """Return how many tokens the manifest gives to each shard; one without any never connects."""
         assignments = as_mapping(self.manifest.mapping("shards").get("assignments"))
-        expected = set()
+        assigned = {}
         for key, assignment in assignments.items():
             tokens = as_mapping(assignment).get("token_ids")
-            if is_number(key) and isinstance(tokens, list) and tokens:
-                expected.add(int(key))
-        return expected
+            if is_number(key):
+                assigned[int(key)] = len(tokens) if isinstance(tokens, list) else 0
+        return assigned
 
     def frames_known(self) -> int:
         """Return how many frames either side of the pairs knows of, damaged ones included."""

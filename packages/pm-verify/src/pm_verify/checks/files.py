@@ -10,11 +10,14 @@ from pm_verify.findings import Code, Finding, Scene
 def check_shard_files(evidence: Evidence) -> Iterator[Finding]:
     """Compare the shards that the run announces with the files that are there.
 
-    A bundle that announces none (of another maker, or without its manifest) is not judged.
+    A shard without tokens may have empty files or none. A bundle that announces no shard (of another
+    maker, or without its manifest) is not judged.
     """
     there = {pair.shard for pair in evidence.pairs}
-    announced = evidence.expected_shards() | evidence.runlog.announced
-    for shard in sorted(announced - there):
+    assigned = evidence.assigned_tokens()
+    announced = assigned.keys() | evidence.runlog.announced
+    needed = {shard for shard, tokens in assigned.items() if tokens} | evidence.runlog.announced
+    for shard in sorted(needed - there):
         yield from _missing(evidence, shard)
     for pair in evidence.pairs if announced else ():
         if pair.shard not in announced:
