@@ -51,7 +51,7 @@ def test_nobody_listening_changes_nothing_but_the_messages() -> None:
 
 def test_best_prices_come_first_and_only_when_they_moved() -> None:
     made, _ = engine()
-    tops = {}
+    tops: dict[str, tuple[str, str]] = {}
     for now in range(2000):
         stated: dict[str, Any] = {}
         for event in events(made.step(now, lambda _: True)):

@@ -15,9 +15,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _serve(options)
     except BrokenPipeError:
+        from pm_frames.command import BROKEN_PIPE
+
         # Whoever read our output has gone; the interpreter must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return BROKEN_PIPE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     recorded = serve.add_argument_group("or what was recorded")
     recorded.add_argument("--recording", type=Path, metavar="FILE", help="frames, one a line")
-    recorded.add_argument("--bundle", type=Path, metavar="RUN", help="a run bundle")
+    recorded.add_argument(
+        "--bundle", metavar="RUN", help="a run bundle: directory, run id, prefix or @last"
+    )
     recorded.add_argument(
         "--speed", help="factor on the original timing, or max (recording: max, bundle: 1)"
     )
@@ -63,8 +67,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     import asyncio
 
     import msgspec
-    from pm_frames.command import ExitCode
 
+    from pm_frames.command import ExitCode, data_dir_of, resolve_run
     from pm_frames.errors import BundleError
     from pm_mock import server
     from pm_mock.compose import BadOption, Options, check, compose, read_ingredients
@@ -73,8 +77,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     from pm_mock.sources.recording import BadRecording
     from pm_mock.venue import Venue
 
-    def ready(host: str, port: int) -> None:
-        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    def ready(running: server.Running) -> None:
+        host = f"[{running.host}]" if ":" in running.host else running.host
+        authority = f"{host}:{running.port}"
         _print_line(
             {
                 "gamma_base_url": f"http://{authority}",
@@ -87,6 +92,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         )
 
     try:
+        if arguments.bundle is not None:
+            arguments.bundle = resolve_run(arguments.bundle, data_dir_of(None, os.environ))
         options = msgspec.convert(vars(arguments), Options)
         check(options)
         ingredients = read_ingredients(options)

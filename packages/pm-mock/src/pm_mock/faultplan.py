@@ -193,6 +193,8 @@ def read_faults(path: Path) -> tuple[Fault, ...]:
     """Read a fault script from a file. Raises `BadFaults`."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise BadFaults(f"{path}: {problem}") from problem
+    except OSError as problem:
+        raise BadFaults(f"{path}: {problem.strerror}") from problem
+    except UnicodeDecodeError as problem:
+        raise BadFaults(f"{path}: byte {problem.start} is not UTF-8") from problem
     return parse_faults(text, name=str(path))

@@ -10,8 +10,10 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from pm_frames.errors import BundleError
+from pm_mock.faultplan import ABNORMAL
 from pm_mock.http_connection import HttpConnection, Malformed, Upgrade
 from pm_mock.http_message import Request, error
 from pm_mock.sentlog import SentLog, SentLogFailed
@@ -21,7 +23,6 @@ from pm_mock.websocket import WebSocket
 # Unsent bytes of one connection above which nothing more is generated, and below which it goes on.
 HIGH_WATER = 1 << 18
 LOW_WATER = 1 << 16
-ABNORMAL = 1006
 
 MakeVenue = Callable[[int, int], Venue]
 
@@ -244,19 +245,26 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
 
+class Running(NamedTuple):
+    """A venue that accepts connections."""
+
+    host: str
+    port: int
+    server: Server
+
+
 async def serve(
     make_venue: MakeVenue,
     *,
     host: str,
     port: int,
     sent_log_dir: Path | None,
-    on_ready: Callable[[str, int], None],
+    on_ready: Callable[[Running], None],
 ) -> dict[str, int | float]:
     """Serve until a signal or the venue's own end; returns the counts of what happened.
 
-    `make_venue` takes the start (monotonic ns) and what to add to make wall time of it. `on_ready` gets
-    host and port. Raises `OSError` if the address cannot be had, `SentLogFailed`, and `BundleError` from a
-    bundle that turns out damaged.
+    `make_venue` takes the start (monotonic ns) and what to add to make wall time of it. Raises `OSError` if
+    the address cannot be had, `SentLogFailed`, and `BundleError` from a bundle that turns out damaged.
     """
     loop = asyncio.get_running_loop()
     start_ns = time.perf_counter_ns()
@@ -268,13 +276,15 @@ async def serve(
     # What exists now stays for good: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    on_ready(*listener.sockets[0].getsockname()[:2])
+    address = listener.sockets[0].getsockname()
+    on_ready(Running(address[0], address[1], server))
     server.turn()
     await server.stopped.wait()
     listener.close()
     for transport in list(server.transports):
         transport.abort()
     await asyncio.sleep(0)
+    gc.unfreeze()
     if sent_log is not None:
         sent_log.close()
     if server.failure is not None:

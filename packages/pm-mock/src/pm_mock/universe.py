@@ -199,7 +199,8 @@ def build(builder: Builder, *, markets: int, now_ms: int, rng: random.Random) ->
     decoys_left = max(9, markets // 5)
     tradable = 0
     while tradable < markets:
-        event = builder.up_or_down(now_ms) if tradable == 3 else builder.event(now_ms)
+        first = not tradable and markets >= 4
+        event = builder.up_or_down(now_ms) if first else builder.event(now_ms)
         del event.listings[markets - tradable :]
         tradable += len(event.listings)
         list_event(catalogue, event)

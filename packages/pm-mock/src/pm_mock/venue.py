@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from pm_mock.catalogue import Catalogue
 from pm_mock.channel import Channel, Gate, Subscribe, Unsubscribe
 from pm_mock.clob import Clob
+from pm_mock.faultplan import ABNORMAL
 from pm_mock.faults import CloseConnection, Faults, SendGarbage, SetGate
 from pm_mock.gamma import Gamma
 from pm_mock.http_message import Request, Response, error, json_response
@@ -180,9 +181,7 @@ class Venue:
         """Do what is due; early calls do nothing."""
         for number, due_ns in list(self._abandon_ns.items()):
             if due_ns <= now_ns:
-                # The peer did not answer the close frame in time.
-                how = self._endings.get(number, Ending(0, "", "closed by us")).how
-                self._endings[number] = Ending(1006, "", how)
+                self._endings[number] = Ending(ABNORMAL, "", "no answer to our close frame")
                 del self._abandon_ns[number]
         if self.stopping:
             return
