@@ -1,20 +1,17 @@
 """Read one shard once and say everything about it."""
 
-import hashlib
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
 
 from pm_frames.checksum import crc32
 from pm_frames.layout import IDX, MAGIC_SIZE, VERSION_OF, Version, idx_size
 from pm_verify.diagnosis import diagnose
 from pm_verify.findings import Code, Scene
+from pm_verify.hashing import Reader
 from pm_verify.shard_result import ShardResult
 from pm_verify.sweep import Agreement, Engine, plain, sweep
-
-DRAIN_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +34,6 @@ class Task:
     def path(self, name: str) -> Path:
         """Return where one of the two files is."""
         return self.root / name if self.root else Path(name)
-
-
-class Reader:
-    """A file read forwards once, hashed on the way if asked; `read` is that of a binary file."""
-
-    def __init__(self, file: BinaryIO, *, hashing: bool) -> None:
-        self._file = file
-        self._running = hashlib.sha256() if hashing else None
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, fewer than `size` only at the end of the file."""
-        data = self._file.read(size)
-        if self._running is not None:
-            self._running.update(data)
-        return data
-
-    def digest(self) -> str | None:
-        """Read what is left and return the digest of the whole file."""
-        if self._running is None:
-            return None
-        while self.read(DRAIN_BYTES):
-            pass
-        return self._running.hexdigest()
 
 
 def fastest_engine() -> Engine:
@@ -109,12 +83,12 @@ def _judge_frames(task: Task, name: str, scene: Scene, result: ShardResult, engi
             # The index first: in a bundle that grows, frames are written before their entries.
             idx_file = stack.enter_context(task.path(task.idx).open("rb"))
             result.idx_bytes = os.fstat(idx_file.fileno()).st_size
-            idx = Reader(idx_file, hashing=task.digest)
+            idx = stack.enter_context(Reader(idx_file, hashing=task.digest))
         frames_file = stack.enter_context(task.path(name).open("rb"))
         result.frames_bytes = os.fstat(frames_file.fileno()).st_size
         version = VERSION_OF.get(frames_file.read(MAGIC_SIZE))
         frames_file.seek(0)
-        frames = Reader(frames_file, hashing=task.digest)
+        frames = stack.enter_context(Reader(frames_file, hashing=task.digest))
         agreement = Agreement()
         if idx is not None and version is not None:
             agreement = sweep(frames, idx, version, engine=engine, checksum=crc32)

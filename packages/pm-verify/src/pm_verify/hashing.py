@@ -1,0 +1,62 @@
+"""Reading a file forwards, and taking its SHA-256 on the way."""
+
+import hashlib
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+DRAIN_BYTES: Final = 1 << 20
+# SHA-256 takes longer than everything else that is done with a byte, and runs beside it: the digest of
+# one block is taken while the next is read and judged. Small files are not worth a thread.
+THREADED_BYTES_MIN: Final = 8 << 20
+
+
+class Reader:
+    """A file read forwards once, hashed if asked; `read` is that of a binary file."""
+
+    def __init__(self, file: BinaryIO, *, hashing: bool) -> None:
+        self._file = file
+        self._running = hashlib.sha256() if hashing else None
+        large = hashing and os.fstat(file.fileno()).st_size >= THREADED_BYTES_MIN
+        self._thread = ThreadPoolExecutor(max_workers=1) if large else None
+        self._under_way: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, fewer than `size` only at the end of the file."""
+        data = self._file.read(size)
+        if self._running is None:
+            return data
+        if self._thread is None:
+            self._running.update(data)
+            return data
+        # Never more than one block waits, so memory stays bounded.
+        self._finish()
+        self._under_way = self._thread.submit(self._running.update, data)
+        return data
+
+    def digest(self) -> str | None:
+        """Read what is left and return the digest of the whole file, None if it was not asked for."""
+        if self._running is None:
+            return None
+        while self.read(DRAIN_BYTES):
+            pass
+        self._finish()
+        return self._running.hexdigest()
+
+    def _finish(self) -> None:
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
