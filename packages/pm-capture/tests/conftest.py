@@ -5,6 +5,7 @@ import contextlib
 import errno
 import itertools
 import json
+import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,14 +236,20 @@ def universe_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def capture_venue(tmp_path: Path, universe_file: Path) -> Capture:
-    """Capture a venue in this process until a signal, the duration, or a fatal error."""
+    """Capture a venue in this process until a signal, the duration, a fatal error, or certain words."""
 
-    async def run(url: str, **flags: object) -> Done:
+    async def run(url: str, *, until_said: str | None = None, **flags: object) -> Done:
         words: list[str] = []
+
+        def say(text: str) -> None:
+            words.append(text)
+            if until_said is not None and until_said in text:
+                signal.raise_signal(signal.SIGTERM)
+
         announced: list[Path] = []
         given = {"run_id": "r", "data_dir": str(tmp_path), "universe": str(universe_file),
                  "clob_ws_url": url, "ws_shards": 1, **flags}  # fmt: skip
-        shell = Shell(say=words.append, announce=announced.append, environ={}, event_loop="x")
+        shell = Shell(say=say, announce=announced.append, environ={}, event_loop="x")
         resolved = resolve(flags={k: str(v) for k, v in given.items()}, environ={})
         code = await capture(resolved, shell)
         path = tmp_path / "runs" / str(given["run_id"])
