@@ -149,10 +149,10 @@ def main() -> int:
                 f"connection; {verdict.missing:,} frames were lost on the way."
             )
     tell(
-        "That cannot be had again, so the bundle says when it was and for which tokens (`disconnect` and"
+        "What happened there meanwhile cannot be had again; the bundle says when it was and for which tokens"
     )
     tell(
-        "`subscribe_attempt` in runlog.ndjson). Everything else that the venue sent is there, byte for byte."
+        "(`disconnect`, `subscribe_attempt` in runlog.ndjson). What arrived is there, byte for byte."
     )
     relative = os.path.relpath(run_dir, ROOT)
     activate = r".venv\Scripts\activate" if os.name == "nt" else ". .venv/bin/activate"
