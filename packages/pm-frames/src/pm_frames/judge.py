@@ -20,6 +20,7 @@ from pm_frames.window import Window
 
 LOOKAHEAD: Final = 8  # entries, or frames, that are tried around a place that does not fit
 MATCH_ENTRIES: Final = 8192  # entries that a frame found by search may belong to
+FAR_SEARCHES: Final = 16  # vain ones in a row after which only near places are tried
 
 
 class Judge:
@@ -43,6 +44,7 @@ class Judge:
         self.last_mono = 0
         self._surplus = False  # whole frames after the last entry
         self._nonzero: int | None = None
+        self._far_searches = FAR_SEARCHES
         self._nothing_before = 0  # offset up to which a search has found nothing
 
     def advance(self, count: int, offset: int, last_mono: int) -> None:
@@ -117,18 +119,14 @@ class Judge:
             if not in_place:
                 self._believe_shift(frame, entry)
         else:
-            ahead = self._entry_ahead(frame)
-            if ahead is not None:
-                yield from self._skip_entries(ahead, frame)
+            reach = MATCH_ENTRIES if self._far_searches else LOOKAHEAD
+            ahead = self._entry_ahead(frame, reach)
+            strangers = 0 if ahead is not None else self._frames_before(entry, frame, reach)
+            if ahead is not None or strangers:
+                self._far_searches = FAR_SEARCHES
+                yield from self._skip(ahead, strangers, entry, frame)
                 return
-            strangers = self._frames_before(entry, frame)
-            if strangers:
-                for stranger in strangers:
-                    yield self._entry_damage("frame_not_indexed", stranger, None, None)
-                    yield stranger
-                self.offset = strangers[-1].end
-                self.shift = entry.offset_frames - self.offset
-                return
+            self._far_searches = max(0, self._far_searches - 1)
         damages = [
             self._entry_damage(FIELD_KINDS[field], frame, moved[field], entry[field])
             for field in wrong
@@ -143,36 +141,49 @@ class Judge:
         if following is not None and following.offset_frames == entry.offset_frames + length:
             self.shift = entry.offset_frames - frame.offset
 
-    def _entry_ahead(self, frame: Frame) -> int | None:
-        """Return the ordinal of a near later entry that describes this frame."""
+    def _entry_ahead(self, frame: Frame, reach: int) -> int | None:
+        """Return the ordinal of a later entry that describes this frame, among the next `reach`."""
         assert self.cursor is not None
-        for ordinal in range(self.ordinal + 1, self.ordinal + 1 + LOOKAHEAD):
+        for ordinal in range(self.ordinal + 1, self.ordinal + 1 + reach):
             entry = self.cursor.get(ordinal)
-            if entry is not None and entry[1:] == entry_of(frame)[1:]:
+            if entry is None:
+                return None
+            if entry[1:] == entry_of(frame)[1:]:
                 return ordinal
         return None
 
-    def _frames_before(self, entry: IdxEntry, frame: Frame) -> list[Frame]:
-        """Return the frames that stand before the one that `entry` describes, if that is near."""
-        strangers = [frame]
-        for _ in range(LOOKAHEAD):
-            following = self._frame_at(strangers[-1].end)
+    def _frames_before(self, entry: IdxEntry, frame: Frame, reach: int) -> int:
+        """Return how many frames stand before the one that `entry` describes; 0 if it is not near."""
+        place = frame.end
+        for count in range(1, reach + 1):
+            following = self._frame_at(place)
             if not isinstance(following, Frame):
-                break
+                return 0
             if entry_of(following)[1:] == entry[1:]:
-                return strangers
-            strangers.append(following)
-        return []
+                return count
+            place = following.end
+        return 0
 
-    def _skip_entries(self, ordinal: int, frame: Frame) -> Iterator[Damage]:
-        """Report the entries from here to before `ordinal`, which describes `frame`."""
-        assert self.cursor is not None
-        target = self.cursor.get(ordinal)
-        assert target is not None
-        shift = target.offset_frames - frame.offset
-        kind = "idx_extra_entry" if shift == self.shift else "frame_missing"
-        yield from self._absent(kind, ordinal)
-        self.shift = shift
+    def _skip(
+        self, ahead: int | None, strangers: int, entry: IdxEntry, frame: Frame
+    ) -> Iterator[Frame | Damage]:
+        """Report entries up to `ahead`, which describes `frame`, or frames up to that of `entry`."""
+        if ahead is not None:
+            assert self.cursor is not None
+            target = self.cursor.get(ahead)
+            assert target is not None
+            shift = target.offset_frames - frame.offset
+            kind = "idx_extra_entry" if shift == self.shift else "frame_missing"
+            yield from self._absent(kind, ahead)
+            self.shift = shift
+        for _ in range(strangers):
+            stranger = self._frame_at(self.offset)
+            assert isinstance(stranger, Frame)
+            yield self._entry_damage("frame_not_indexed", stranger, None, None)
+            yield stranger
+            self.offset = stranger.end
+        if strangers:
+            self.shift = entry.offset_frames - self.offset
 
     def _absent(self, kind: str, stop: int) -> Iterator[Damage]:
         """Report the entries from here to before ordinal `stop`, whose frames are not there."""
@@ -258,10 +269,10 @@ class Judge:
         assert entry is not None
         inserted = ordinal == self.ordinal
         yield self._hole(fault, offset, None if inserted else self.ordinal)
+        self.offset = offset
         if not inserted:
             self.ordinal += 1
             yield from self._absent("frame_missing", ordinal)
-        self.offset = offset
         self.shift = entry.offset_frames - offset
 
     def _search(self) -> tuple[int, int] | None:

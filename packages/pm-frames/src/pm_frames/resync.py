@@ -55,9 +55,9 @@ def last_nonzero(window: Window) -> int:
     end = window.size
     while end > 0:
         start = max(0, end - SPAN)
-        kept = window.at(start, end - start).rstrip(b"\0")
-        if kept:
-            return start + len(kept)
+        data = window.at(start, end - start)
+        if data != bytes(len(data)):
+            return start + len(data.rstrip(b"\0"))
         end = start
     return 0
 

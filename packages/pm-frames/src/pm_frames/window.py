@@ -57,7 +57,7 @@ class Window:
             kept = self.data[offset - self.base :]
         if len(kept) < wanted:
             self._file.seek(offset + len(kept))
-            parts = [kept]
+            parts = [kept] if kept else []
             missing = wanted - len(kept)
             while missing:
                 part = self._file.read(missing)
