@@ -47,8 +47,8 @@ class NaiveClient:
     seen: dict[str, int] = field(default_factory=dict)
     checked: int = 0
 
-    def play(self, payloads: Iterable[bytes]) -> None:
-        """Apply all frames, then check what was stated last."""
+    def play(self, payloads: Iterable[bytes], *, leave: int = 0) -> None:
+        """Apply all frames but the last `leave`, which are only searched for late prints; then check."""
         frames = [_events(payload) for payload in payloads]
         prints: dict[str, list[tuple[int, str]]] = {}
         for position, events in enumerate(frames):
@@ -56,6 +56,7 @@ class NaiveClient:
                 if event["event_type"] == "last_trade_price":
                     prints.setdefault(event["market"], []).append((position, event["price"]))
         self._prints = prints
+        frames = frames[: len(frames) - leave]
         for position, events in enumerate(frames):
             self._position = position
             for event in events:

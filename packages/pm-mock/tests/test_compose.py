@@ -6,7 +6,7 @@ from pm_frames import BundleError
 from pm_mock.compose import BadOption, Options, check, compose, parse_speed, read_ingredients
 from pm_mock.faultplan import BadFaults
 from pm_mock.http_message import request
-from pm_mock.sources.recording import BadRecording
+from pm_mock.sources.recording import MissingRecording
 
 LINE = b'{"market":"0xc0","asset_id":"11","event_type":"last_trade_price","price":"0.5"}\n'
 
@@ -33,7 +33,7 @@ def test_what_is_no_speed(text: str) -> None:
         (Options(speed="2"), "--speed is for"),
         (Options(repeat=2), "--repeat is for --recording"),
         (Options(markets=0), "--markets must be between 1 and 100000, got 0"),
-        (Options(rate=-1), "--rate must be between 0 and 1e"),
+        (Options(rate=-1), "--rate must be between 0 and 1000000, got -1"),
         (Options(rate=float("nan")), "--rate must be between"),
         (Options(duration_seconds=-1), "--duration-seconds must be between"),
         (Options(lifecycle_seconds=-1), "--lifecycle-seconds must be between"),
@@ -48,7 +48,7 @@ def test_flags_that_make_no_sense(options: Options, words: str) -> None:
 
 def test_files_are_read_before_the_clock_starts(tmp_path: Path) -> None:
     missing = tmp_path / "none"
-    with pytest.raises(BadRecording):
+    with pytest.raises(MissingRecording):
         read_ingredients(Options(recording=missing))
     with pytest.raises(BadFaults):
         read_ingredients(Options(faults=missing))

@@ -7,6 +7,7 @@ from pm_mock.channel import Channel, Subscribe
 from pm_mock.sources.recording import (
     BLOCK_BYTES,
     BadRecording,
+    MissingRecording,
     RecordingSource,
     blocks,
     discover,
@@ -123,21 +124,21 @@ def test_discovery_offers_binary_markets_of_the_tokens_found() -> None:
     assert source.summary_of("22") is None
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "no line to send"),
-        (b"\n\n", "no line to send"),
-        (b"{}\n\xff\n", "line 2, byte 0: a text frame must be UTF-8"),
-    ],
-)
-def test_recordings_that_cannot_be_sent(tmp_path: Path, data: bytes, words: str) -> None:
+@pytest.mark.parametrize("data", [b"", b"\n\n"])
+def test_a_recording_without_a_line_is_none(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(data)
-    with pytest.raises(BadRecording, match=words):
+    with pytest.raises(MissingRecording, match="no line to send"):
         read_recording(path)
-    with pytest.raises(BadRecording, match="No such file"):
+    with pytest.raises(MissingRecording, match="No such file"):
         read_recording(tmp_path / "none.jsonl")
+
+
+def test_a_line_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b"{}\n\xff\n")
+    with pytest.raises(BadRecording, match="line 2, byte 0: a text frame must be UTF-8"):
+        read_recording(path)
 
 
 def test_lines_are_verbatim(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from pm_mock.compose import BadOption, Options, check, compose, read_ingredients
     from pm_mock.faultplan import BadFaults
     from pm_mock.sentlog import SentLogFailed
-    from pm_mock.sources.recording import BadRecording
+    from pm_mock.sources.recording import BadRecording, MissingRecording
     from pm_mock.venue import Venue
 
     def ready(running: server.Running) -> None:
@@ -95,7 +95,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         if arguments.bundle is not None:
             arguments.bundle = resolve_run(arguments.bundle, data_dir_of(None, os.environ))
         options = msgspec.convert(vars(arguments), Options)
-        check(options)
+        check(options, port=arguments.port)
         ingredients = read_ingredients(options)
 
         def make_venue(start_ns: int, wall_offset_ns: int) -> Venue:
@@ -110,8 +110,10 @@ def _serve(arguments: argparse.Namespace) -> int:
                 on_ready=ready,
             )
         )
-    except (BadOption, BadFaults, BadRecording, OverflowError) as problem:
+    except (BadOption, BadFaults, MissingRecording) as problem:
         return _failed(problem, ExitCode.USAGE)
+    except BadRecording as problem:
+        return _failed(problem, ExitCode.CORRUPT)
     except BundleError as problem:
         return _failed(problem, problem.exit_code)
     except SentLogFailed as problem:

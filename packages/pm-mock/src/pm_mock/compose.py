@@ -51,7 +51,7 @@ def parse_speed(text: str) -> float | None:
     return speed or None
 
 
-def check(options: Options) -> None:
+def check(options: Options, *, port: int = 0) -> None:
     """Raises `BadOption` for values that make no sense, alone or together."""
     if options.recording and options.bundle:
         raise BadOption("--recording and --bundle exclude each other")
@@ -62,15 +62,16 @@ def check(options: Options) -> None:
     if options.repeat != 1 and not options.recording:
         raise BadOption("--repeat is for --recording")
     limits = {
+        "--port": (port, 0, 65_535),
         "--markets": (options.markets, 1, 100_000),
-        "--rate": (options.rate or 0, 0, 1e6),
+        "--rate": (options.rate or 0, 0, 1_000_000),
         "--repeat": (options.repeat, 1, 10**9),
-        "--lifecycle-seconds": (options.lifecycle_seconds or 0, 0, 1e6),
-        "--duration-seconds": (options.duration_seconds or 0, 0, 1e9),
+        "--lifecycle-seconds": (options.lifecycle_seconds or 0, 0, 1_000_000),
+        "--duration-seconds": (options.duration_seconds or 0, 0, 10**9),
     }
     for flag, (value, lowest, highest) in limits.items():
         if not lowest <= value <= highest:
-            raise BadOption(f"{flag} must be between {lowest} and {highest:g}, got {value}")
+            raise BadOption(f"{flag} must be between {lowest} and {highest}, got {value}")
     parse_speed(options.speed or "1")
 
 
@@ -83,7 +84,8 @@ class Ingredients(NamedTuple):
 
 
 def read_ingredients(options: Options) -> Ingredients:
-    """Read the files that the options name. Raises `BadFaults`, `BadRecording`, `BundleError`."""
+    """Read the files that the options name. Raises `BadFaults`, `MissingRecording`, `BadRecording`,
+    `BundleError`."""
     return Ingredients(
         read_faults(options.faults) if options.faults else (),
         read_recording(options.recording) if options.recording else [],

@@ -25,21 +25,27 @@ _TIMESTAMP = re.compile(rb'"timestamp"\s*:\s*"?(\d{13})\b')
 
 
 class BadRecording(ValueError):
-    """A recording that cannot be sent; the message names the file and the line."""
+    """A recording with a line that cannot be a text frame; the message names file, line and byte."""
+
+
+class MissingRecording(ValueError):
+    """No recording: it cannot be read, is too large, or has no line. The message names the file."""
 
 
 def read_recording(path: Path) -> list[bytes]:
     """The frames of a recording: its lines without the newline; empty lines are left out.
 
-    Raises `BadRecording` if it cannot be read, is too large, has no line or one that is not UTF-8.
+    Raises `MissingRecording` and, for a line that is not UTF-8, `BadRecording`.
     """
     try:
         size = path.stat().st_size
         if size > SIZE_MAX:
-            raise BadRecording(f"{path}: {size} bytes, at most {SIZE_MAX} can be kept in memory")
+            raise MissingRecording(
+                f"{path}: {size} bytes, at most {SIZE_MAX} can be kept in memory"
+            )
         data = path.read_bytes()
     except OSError as problem:
-        raise BadRecording(f"{path}: {problem.strerror}") from problem
+        raise MissingRecording(f"{path}: {problem.strerror}") from problem
     lines = []
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line:
@@ -52,7 +58,7 @@ def read_recording(path: Path) -> list[bytes]:
             ) from problem
         lines.append(line)
     if not lines:
-        raise BadRecording(f"{path}: no line to send")
+        raise MissingRecording(f"{path}: no line to send")
     return lines
 
 
