@@ -1,9 +1,11 @@
 """JSON documents of a bundle, read without ever raising: what is wrong with one is evidence too."""
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 # A manifest of 20,000 tokens has about 4 MB; anything far above is not ours and must not fill memory.
 DOCUMENT_BYTES_MAX = 64 << 20
@@ -50,11 +52,18 @@ def as_mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Open a file that was said to be data. Raises OSError, also for a pipe, which would block."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.open("rb")
+
+
 def read_document(run_dir: Path, name: str) -> Document:
     """Read the JSON object in `run_dir / name`. Never raises for what the file holds."""
     path = run_dir / name
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(DOCUMENT_BYTES_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):
         return Document(name, present=False)

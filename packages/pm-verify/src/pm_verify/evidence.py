@@ -67,11 +67,11 @@ class Evidence:
 
 
 def list_files(run_dir: Path) -> tuple[str, ...]:
-    """Return the files of a run as sorted posix paths relative to it."""
+    """Return the regular files of a run as sorted posix paths relative to it."""
     found = []
     for directory, _, names in os.walk(run_dir):
         relative = Path(directory).relative_to(run_dir)
-        found += [(relative / name).as_posix() for name in names]
+        found += [(relative / name).as_posix() for name in names if Path(directory, name).is_file()]
     return tuple(sorted(found))
 
 

@@ -60,10 +60,16 @@ def examine(task: Task, *, engine: Engine | None = None) -> ShardResult:
         else:
             _judge_frames(task, task.frames, scene, result, engine or fastest_engine())
     except OSError as error:
-        name = error.filename or task.frames or task.idx
-        file = str(name).removeprefix(f"{task.root}/") if task.root else str(name)
+        file = _name_in(task, error.filename)
         result.add(scene.finding(Code.UNREADABLE, file, detail=str(error.strerror)))
     return result
+
+
+def _name_in(task: Task, filename: object) -> str:
+    for name in (task.idx, task.frames):
+        if name is not None and str(filename) == str(task.path(name)):
+            return name
+    return task.frames or task.idx or "capture"
 
 
 def _judge_lonely_index(task: Task, scene: Scene, result: ShardResult) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from pm_verify.documents import as_integer, decode_object
+from pm_verify.documents import as_integer, decode_object, open_file
 
 # The longest record names all tokens of a subscribe chunk: 250 ids of 78 digits are 20 KB.
 LINE_BYTES_MAX = 16 << 20
@@ -97,7 +97,7 @@ def read_runlog_claims(path: Path) -> RunlogClaims:
     """Read a runlog. Never raises for what the file holds."""
     claims = RunlogClaims()
     try:
-        file = path.open("rb")
+        file = open_file(path)
     except (FileNotFoundError, NotADirectoryError):
         return claims
     except OSError as error:

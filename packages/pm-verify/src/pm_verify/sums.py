@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pm_verify.documents import DOCUMENT_BYTES_MAX
+from pm_verify.documents import DOCUMENT_BYTES_MAX, open_file
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _BLOCK_BYTES = 1 << 20
@@ -36,7 +36,7 @@ class Sums:
 def read_sums(path: Path) -> Sums:
     """Read SHA256SUMS. Never raises for what the file holds."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(DOCUMENT_BYTES_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):
         return Sums(present=False)
@@ -75,7 +75,7 @@ def _complaint(match: re.Match[str] | None, seen: Mapping[str, str]) -> str | No
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, in bounded memory. Raises OSError."""
     running = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while block := file.read(_BLOCK_BYTES):
             running.update(block)
     return running.hexdigest()
