@@ -75,20 +75,26 @@ def find_version(frames: Window, idx: Window | None, payload_max: int) -> Versio
     magic = frames.at(0, MAGIC_SIZE)
     if magic in VERSION_OF:
         return VERSION_OF[magic]
-    for version in (Version.V2, Version.V1):
-        cursor = None if idx is None else IndexCursor(idx, version)
-        first = None if cursor is None else cursor.get(0)
-        if cursor is None or first is None or first.offset_frames != 0:
-            continue
-        second = cursor.get(1)
-        end = HEADER[version].size + first.payload_len
-        if end == (frames.size if second is None else second.offset_frames):
-            return version
+    if idx is not None:
+        cursors = [IndexCursor(idx, version) for version in (Version.V2, Version.V1)]
+        # Without torn bytes before with them; the sort is stable.
+        for cursor in sorted(cursors, key=lambda cursor: cursor.torn_bytes > 0):
+            if _makes_sense(cursor):
+                return cursor.version
     common = MAGIC[Version.V2][:-1]
     for offset in find_magic(frames, 1, frames.size, common):
         if isinstance(frame := frame_at(frames, offset, None, payload_max), Frame):
             return Version(frame.version)
     return Version.V2
+
+
+def _makes_sense(cursor: IndexCursor) -> bool:
+    """Return whether the first entries, read in the cursor's version, follow from one another."""
+    first, second = cursor.get(0), cursor.get(1)
+    if first is None or first.offset_frames != 0:
+        return False
+    end = HEADER[cursor.version].size + first.payload_len
+    return second is None or second.offset_frames == end
 
 
 def _sound_frames(window: Window, judge: Judge) -> Iterator[Frame]:
