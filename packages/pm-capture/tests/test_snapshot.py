@@ -53,6 +53,24 @@ def test_tokens_asked_later_are_due_later(play: Callable[..., list[tuple[int, ob
     assert seen == [(30 * S, Resubscribe(("a",))), (40 * S, Resubscribe(("b",)))]
 
 
+def test_a_token_that_was_asked_for_in_vain_is_not_asked_for_again_on_the_next_connection(
+    play: Callable[..., list[tuple[int, object]]],
+) -> None:
+    machine = Driven(timeout_ns=30 * S)
+    machine.asked(["a", "b"], 0)
+    play(machine, [], until=31 * S)
+    machine.closed()
+    machine.asked(["a", "b"], 40 * S)
+    machine.books_received(["b"])
+    assert play(machine, [], until=3600 * S) == [
+        (70 * S, Note("snapshot_overdue", {"token_count": 1, "token_ids": ["a"]})),
+    ]
+    # Its book has come: the next time it may be asked for again.
+    machine.closed()
+    machine.asked(["b"], 4000 * S)
+    assert play(machine, [], until=4030 * S) == [(4030 * S, Resubscribe(("b",)))]
+
+
 def test_zero_disables_and_closed_forgets() -> None:
     machine = Snapshot(timeout_ns=0)
     machine.asked(["a"], 0)

@@ -57,9 +57,11 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         return _capture(resolved)
     except BrokenPipeError:
+        from pm_frames.command import BROKEN_PIPE
+
         # Whoever read our output has seen enough. Python would complain once more when it exits.
         sys.stdout = None
-        return 0
+        return BROKEN_PIPE
     except KeyboardInterrupt:
         return 130
 
@@ -125,12 +127,11 @@ def _print_config(resolved: Resolved, *, as_json: bool) -> None:
 def _capture(resolved: Resolved) -> int:
     import asyncio
 
-    from pm_frames.command import ExitCode
-
     from pm_capture.daemon import Interrupted, Shell, capture
     from pm_capture.discovery import DiscoveryFailed, DiscoveryMissing
     from pm_capture.universe import UniverseError
     from pm_frames import BundleError
+    from pm_frames.command import ExitCode
     from pm_frames.errors import RunLocked
 
     factory, event_loop = _event_loop(uvloop_wanted=resolved.settings.uvloop)

@@ -1,9 +1,12 @@
 """Snapshot: every subscribed token owes a first `book`; the venue may forget one silently.
 
 Per token:  ASKED ──book──► done
-              └──timeout──► asked again (at most `asks_max` times in all) ──timeout──► OVERDUE, reported once
+              └──timeout──► asked again ──timeout──► OVERDUE, reported once per connection
 
-An overdue token stays subscribed: a book that comes later is still recorded like any other.
+A token is asked for again only once until its book comes, however many connections that takes: some
+tokens have no book, and a venue that dislikes the question answers by making us reconnect, which would
+cost all tokens of the shard a gap again and again. An overdue token stays subscribed: a book that comes
+later is still recorded like any other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,12 +17,12 @@ from pm_capture.actions import Action, Note, Resubscribe
 class Snapshot:
     """Watch the first book of each token; a non-positive timeout disables the machine."""
 
-    def __init__(self, *, timeout_ns: int, asks_max: int = 2) -> None:
+    def __init__(self, *, timeout_ns: int) -> None:
         self._timeout_ns = timeout_ns
-        self._asks_max = asks_max
-        # Token -> (when its time is up, asks so far). Insertion order is deadline order, because every
-        # ask has the same timeout and asking again moves a token to the end.
-        self._pending: dict[str, tuple[int, int]] = {}
+        # Token -> when its time is up. Insertion order is deadline order, because every ask has the
+        # same timeout and asking again moves a token to the end.
+        self._pending: dict[str, int] = {}
+        self._asked_again: set[str] = set()
         self.overdue: set[str] = set()
 
     @property
@@ -32,11 +35,11 @@ class Snapshot:
         if self._timeout_ns <= 0:
             return
         for token_id in token_ids:
-            _, asks = self._pending.pop(token_id, (0, 0))
-            self._pending[token_id] = (now + self._timeout_ns, asks + 1)
+            self._pending.pop(token_id, None)
+            self._pending[token_id] = now + self._timeout_ns
 
     def closed(self) -> None:
-        """Forget the connection."""
+        """Forget the connection, but not who has been asked for again in vain."""
         self._pending.clear()
         self.overdue.clear()
 
@@ -44,20 +47,20 @@ class Snapshot:
         """Take note of a `book` event for each token."""
         for token_id in token_ids:
             self._pending.pop(token_id, None)
+            self._asked_again.discard(token_id)
             self.overdue.discard(token_id)
 
     def deadline(self) -> int | None:
-        for due, _ in self._pending.values():
-            return due
-        return None
+        return next(iter(self._pending.values()), None)
 
     def deadline_reached(self, now: int) -> list[Action]:
         again: list[str] = []
         given_up: list[str] = []
-        for token_id, (due, asks) in self._pending.items():
+        for token_id, due in self._pending.items():
             if due > now:
                 break
-            (again if asks < self._asks_max else given_up).append(token_id)
+            (given_up if token_id in self._asked_again else again).append(token_id)
+        self._asked_again.update(again)
         for token_id in given_up:
             del self._pending[token_id]
         self.overdue.update(given_up)

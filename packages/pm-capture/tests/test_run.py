@@ -1,0 +1,118 @@
+"""How a run ends when something in it breaks; the good days are in test_daemon.py."""
+
+import asyncio
+import errno
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pm_capture.actions import Action
+from pm_capture.fatal import FatalReason
+from pm_capture.policies.backoff import Backoff
+from pm_capture.policies.confirm import Confirm
+from pm_capture.policies.data_idle import DataIdle
+from pm_capture.policies.keepalive import Keepalive
+from pm_capture.policies.snapshot import Snapshot
+from pm_capture.recorder import Recorder
+from pm_capture.run import Run
+from pm_capture.shard_link import Dial
+from pm_capture.shard_session import Policies, ShardSession
+from pm_capture.stamper import Stamper
+from pm_capture.subscribe import SubscribeCaps
+
+S = 1_000_000_000
+
+
+class Buggy(ShardSession):
+    """A session whose policies are broken."""
+
+    def frames_received(self, frames: Sequence[tuple[int, bytes]], now: int) -> list[Action]:
+        raise KeyError("a bug")
+
+
+def session(kind: type[ShardSession] = ShardSession) -> ShardSession:
+    policies = Policies(
+        keepalive=Keepalive(interval_ns=10 * S, timeout_ns=10 * S),
+        confirm=Confirm(timeout_ns=45 * S, events_min=1),
+        data_idle=DataIdle(idle_ns=120 * S),
+        snapshot=Snapshot(timeout_ns=30 * S),
+        backoff=Backoff(base_ns=S, cap_ns=S, heal_ns=S, budget=1, jitter=random.Random(1)),
+    )
+    return kind(0, ["10", "11"], caps=SubscribeCaps(), policies=policies)
+
+
+@pytest.fixture
+def live(tmp_path: Path, new_venue: Callable[..., Any], answering: Any) -> Callable[..., Any]:
+    """Run against a venue until it ends by itself; returns why, having given up or concluded."""
+
+    async def run(
+        one: ShardSession, files: Any = None, *, first_beat: Callable[[], None] = lambda: None
+    ) -> Any:
+        (tmp_path / "r").mkdir()
+        clock = asyncio.get_running_loop().time
+        stamper = Stamper(lambda: round(clock() * S), lambda: 1)
+        recorder = Recorder(tmp_path / "r", "r", shards=1, stamper=stamper, files=files)
+        async with new_venue(answering) as venue:
+            dial = Dial(venue.url, 5.0, "test")
+            words: list[str] = []
+
+            def say(text: str) -> None:
+                words.append(text)
+                first_beat()
+
+            under_test = Run(recorder, [one], dial, heartbeat_seconds=0.05, say=say)
+            ending = await under_test.live(20.0)
+            fatal = ending.fatal or await under_test.conclude({})
+            assert fatal is not None
+            await under_test.give_up(fatal)
+            return fatal
+
+    return run
+
+
+def test_a_bug_in_a_policy_is_fatal_but_the_frame_is_recorded(
+    live: Callable[..., Any], tmp_path: Path, left_run: Callable[..., Any]
+) -> None:
+    fatal = asyncio.run(live(session(Buggy)))
+    assert (fatal.reason, fatal.message) == (FatalReason.INTERNAL_ASSERT, "KeyError: 'a bug'")
+    left = left_run(tmp_path / "r")
+    [frame] = left.frames()
+    assert json.loads(frame.payload)[0]["asset_id"] == "10"
+    assert left.json("fatal.json")["first_error"]["type"] == "KeyError"
+    assert left.records[-1]["fatal_reason"] == "INTERNAL_ASSERT"
+
+
+def test_a_runlog_that_cannot_be_written_is_fatal(
+    live: Callable[..., Any],
+    tmp_path: Path,
+    full_disk: Callable[..., Any],
+    left_run: Callable[..., Any],
+) -> None:
+    fatal = asyncio.run(live(session(), full_disk(600, "runlog.ndjson")))
+    assert fatal.reason is FatalReason.RUNLOG_FAILURE
+    left = left_run(tmp_path / "r")
+    assert left.json("fatal.json")["fatal_reason"] == "RUNLOG_FAILURE"
+    # What could not be put on record was not done: the request follows its record.
+    assert {record["record_type"] for record in left.records} <= {"ws_connect", "subscribe_attempt"}
+    assert not (tmp_path / "r" / "seal.json").exists()
+
+
+def test_a_sync_that_fails_is_fatal_and_tells_what_is_durable(
+    live: Callable[..., Any], tmp_path: Path, broken_sync: Callable[..., Any]
+) -> None:
+    files = broken_sync()
+
+    def break_it() -> None:
+        files.broken = True
+
+    fatal = asyncio.run(live(session(), files, first_beat=break_it))
+    assert fatal.reason in {FatalReason.RUNLOG_FAILURE, FatalReason.FRAME_WRITER_ERROR}
+    assert "Input/output error" in fatal.message
+    told = json.loads((tmp_path / "r" / "fatal.json").read_text())
+    assert told["durable_frames_total"] <= told["frames_total"]
+    assert told["first_error"]["errno"] == errno.EIO
+    assert not (tmp_path / "r" / "seal.json").exists()
