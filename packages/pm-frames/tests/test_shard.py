@@ -195,3 +195,22 @@ def test_a_frame_larger_than_the_window(make_shard: Callable[..., Golden]) -> No
     golden = make_shard(Version.V2, [b"a", b"\xa5" * 2_500_000, b"b"] * 2)
     assert list(shard_of(golden).frames()) == golden.frames
     assert list(shard_of(golden).frames(1, 4)) == golden.frames[1:4]
+
+
+def test_pairs_of_a_torn_shard(golden: Golden) -> None:
+    """The longest common prefix, whichever of the two files is ahead."""
+    size = IDX[golden.version].size
+    for length in range(len(golden.frames_bytes) + 1):
+        golden.frames_path.write_bytes(golden.frames_bytes[:length])
+        if 0 < length < 8:
+            continue  # not even a version
+        whole = [frame for frame in golden.frames if frame.end <= length]
+        shard = shard_of(golden)
+        if length:
+            assert shard.pairs() == len(whole)
+        assert list(shard.frames(stop=shard.pairs())) == whole
+    for length in range(len(golden.idx_bytes) + 1):
+        golden.idx_path.write_bytes(golden.idx_bytes[:length])
+        shard = shard_of(golden)
+        assert shard.pairs() == length // size
+        assert list(shard.frames(stop=shard.pairs())) == golden.frames[: length // size]

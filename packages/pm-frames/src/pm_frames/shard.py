@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,19 @@ class Shard:
         """Return the whole entries in the idx; a torn one at its end is not counted."""
         with Window(self.idx_path) as window:
             return window.size // IDX[self.version].size
+
+    def pairs(self) -> int:
+        """Return how many entries have their whole frame in the .frames file, judged by sizes alone.
+
+        `frames(stop=shard.pairs())` reads a shard that still grows, or that a crash has left torn.
+        """
+        with Window(self.idx_path) as idx_window, Window(self.frames_path) as window:
+            cursor = IndexCursor(idx_window, self.version)
+            return bisect_right(
+                range(1, cursor.count + 1),
+                window.size,
+                key=lambda count: self._after(cursor, count)[0],
+            )
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[IdxEntry]:
         """Yield the idx entries from ordinal `start` to before `stop`; see `read_index`."""
