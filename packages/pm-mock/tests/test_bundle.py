@@ -153,7 +153,15 @@ def test_without_a_universe_the_pinned_markets_serve(run_dir: Path) -> None:
     [listing] = BundleSource(open_bundle(run_dir), speed=1).catalogue.listings()
     assert listing.token_ids == ("11", "22")
     (run_dir / "manifest.json").write_text("{}")
-    with pytest.raises(BundleError, match="neither universe nor manifest names a market"):
+    with pytest.raises(BundleError, match=r"manifest\.json: names no market to list"):
+        BundleSource(open_bundle(run_dir), speed=1)
+
+
+@pytest.mark.parametrize("row", [{"market_id": "x"}, {}, 7, {"market_id": "7"}])
+def test_a_universe_that_lacks_what_a_listing_needs(run_dir: Path, row: object) -> None:
+    path = run_dir / "universe" / "000000.json"
+    path.write_text(json.dumps({"markets": [row]}))
+    with pytest.raises(BundleError, match=r"000000\.json: a market cannot be listed"):
         BundleSource(open_bundle(run_dir), speed=1)
 
 

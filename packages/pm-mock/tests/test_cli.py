@@ -10,6 +10,11 @@ import pytest
 
 from pm_mock.__main__ import main
 
+HANDSHAKE = (
+    b"GET /ws/market HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -127,3 +132,25 @@ def test_a_reader_that_leaves_ends_it_quietly() -> None:
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == ""
         assert process.wait(timeout=30) == 141
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pm_mock", "serve", "--markets", "4", "--sent-log", "log"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["ws_url"]
+        host, port = url.removeprefix("ws://").removesuffix("/ws/market").split(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(HANDSHAKE)
+            assert client.recv(1024).startswith(b"HTTP/1.1 101 ")
+            process.send_signal(signal.SIGINT)
+            # The close frame is not answered, so the venue still waits when the next signal comes.
+            assert client.recv(1024)[0] == 0x88
+            process.send_signal(signal.SIGTERM)
+            rest, words = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert (rest, words) == ("", "pm-mock: interrupted by a second signal (15)\n")
+    assert b'"how": "shutdown"' in (tmp_path / "log" / "connections.ndjson").read_bytes()

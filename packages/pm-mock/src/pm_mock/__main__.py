@@ -77,6 +77,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     from pm_mock.sources.recording import BadRecording, MissingRecording
     from pm_mock.venue import Venue
 
+    exit_codes: dict[type[Exception], ExitCode] = {
+        BadOption: ExitCode.USAGE,
+        BadFaults: ExitCode.USAGE,
+        MissingRecording: ExitCode.USAGE,
+        BadRecording: ExitCode.CORRUPT,
+        SentLogFailed: ExitCode.WRITE_ERROR,
+    }
+
     def ready(running: server.Running) -> None:
         host = f"[{running.host}]" if ":" in running.host else running.host
         authority = f"{host}:{running.port}"
@@ -110,18 +118,18 @@ def _serve(arguments: argparse.Namespace) -> int:
                 on_ready=ready,
             )
         )
-    except (BadOption, BadFaults, MissingRecording) as problem:
-        return _failed(problem, ExitCode.USAGE)
-    except BadRecording as problem:
-        return _failed(problem, ExitCode.CORRUPT)
+    except tuple(exit_codes) as problem:
+        code = next(code for kind, code in exit_codes.items() if isinstance(problem, kind))
+        return _failed(problem, code)
     except BundleError as problem:
         return _failed(problem, problem.exit_code)
-    except SentLogFailed as problem:
-        return _failed(problem, ExitCode.WRITE_ERROR)
+    except server.Interrupted as problem:
+        return _failed(problem, 128 + problem.number)
     except BrokenPipeError:
         raise
     except OSError as problem:
-        return _failed(f"cannot listen on {arguments.host}:{arguments.port}: {problem.strerror}", 2)
+        where = f"{arguments.host}:{arguments.port}"
+        return _failed(f"cannot listen on {where}: {problem.strerror}", ExitCode.USAGE)
     _print_line(counts)
     return ExitCode.OK
 

@@ -204,7 +204,7 @@ class Gamma:
         closed = _boolean(request, "closed", default=False)
         return [
             (event.event_id, event)
-            for event in self._catalogue.events()
+            for event in sorted(self._catalogue.events(), key=lambda event: int(event.event_id))
             if all(listing.closed for listing in event.listings) == closed
             and _wanted(request, "id", event.event_id)
             and _wanted(request, "slug", event.slug)

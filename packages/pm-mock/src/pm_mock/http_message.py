@@ -1,7 +1,7 @@
 """HTTP requests and responses as values."""
 
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote
 
 import msgspec
 
@@ -35,8 +35,8 @@ class Response(NamedTuple):
 
 def request(method: str, target: str, body: bytes = b"") -> Request:
     """Make a request of the target in a request line ("/book?token_id=1")."""
-    parts = urlsplit(target)
-    return Request(method, parts.path, parse_qs(parts.query, keep_blank_values=True), body)
+    path, _, query = target.partition("?")
+    return Request(method, unquote(path), parse_qs(query, keep_blank_values=True), body)
 
 
 def json_response(value: Any, status: int = 200) -> Response:

@@ -27,6 +27,14 @@ LOW_WATER = 1 << 16
 MakeVenue = Callable[[int, int], Venue]
 
 
+class Interrupted(Exception):
+    """A second signal ended the venue before it had said goodbye to everyone."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by a second signal ({number})")
+        self.number = number
+
+
 class Server:
     """Serves a venue on one listening socket until it is stopped."""
 
@@ -36,7 +44,7 @@ class Server:
         self.connections: dict[int, Connection] = {}
         self.transports: dict[asyncio.Transport, None] = {}
         self.stopped = asyncio.Event()
-        self.failure: SentLogFailed | BundleError | None = None
+        self.failure: SentLogFailed | BundleError | Interrupted | None = None
         self.frames_sent = 0
         self.bytes_sent = 0
         self._wall_offset_ns = wall_offset_ns
@@ -54,14 +62,17 @@ class Server:
         self._arm()
 
     def stop(self) -> None:
-        """Stop cleanly; called a second time, at once."""
-        if self.venue.stopping:
-            for connection in list(self.connections.values()):
-                connection.transport.abort()
-            self.stopped.set()
-            return
+        """Stop cleanly: close every connection, then end."""
         self.venue.stop(time.perf_counter_ns())
         self.turn()
+
+    def signalled(self, number: int) -> None:
+        """A first signal stops cleanly, a second one at once."""
+        if not self.venue.stopping:
+            self.stop()
+            return
+        self.failure = self.failure or Interrupted(number)
+        self.stopped.set()
 
     def log_closed(self, number: int, how: str) -> None:
         """Note the end of a connection in the sent log."""
@@ -92,7 +103,7 @@ class Server:
             connection.end(output.ending.code, output.ending.reason, output.ending.how)
 
     def _logged(self, write: Callable[[SentLog], None]) -> None:
-        if self.sent_log is None or self.failure is not None:
+        if self.sent_log is None or isinstance(self.failure, SentLogFailed):
             return
         try:
             write(self.sent_log)
@@ -218,6 +229,7 @@ class Connection(asyncio.Protocol):
             return
         websocket = WebSocket(event.head)
         if not websocket.accepted:
+            self._server.log_opened(number, remote, refused=True)
             self._flush_websocket(websocket)
             self.transport.close()
             return
@@ -264,7 +276,8 @@ async def serve(
     """Serve until a signal or the venue's own end; returns the counts of what happened.
 
     `make_venue` takes the start (monotonic ns) and what to add to make wall time of it. Raises `OSError` if
-    the address cannot be had, `SentLogFailed`, and `BundleError` from a bundle that turns out damaged.
+    the address cannot be had, `SentLogFailed`, `Interrupted`, and `BundleError` from a bundle that turns
+    out damaged.
     """
     loop = asyncio.get_running_loop()
     start_ns = time.perf_counter_ns()
@@ -272,7 +285,7 @@ async def serve(
     sent_log = SentLog(sent_log_dir) if sent_log_dir is not None else None
     server = Server(make_venue(start_ns, wall_offset_ns), sent_log, wall_offset_ns)
     listener = await loop.create_server(lambda: Connection(server), host, port)
-    _on_signals(loop, server.stop)
+    _on_signals(loop, server.signalled)
     # What exists now stays for good: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -297,9 +310,9 @@ async def serve(
     }
 
 
-def _on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+def _on_signals(loop: asyncio.AbstractEventLoop, signalled: Callable[[int], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, signalled, number)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+            signal.signal(number, lambda got, _: loop.call_soon_threadsafe(signalled, got))

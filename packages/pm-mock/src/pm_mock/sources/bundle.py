@@ -12,6 +12,7 @@ from typing import Any
 from pm_frames.bundle import Bundle, read_json
 from pm_frames.errors import BundleError
 from pm_frames.frames import Frame
+from pm_frames.paths import MANIFEST
 from pm_frames.peek import peek
 from pm_mock.catalogue import Catalogue, Event, Fees, Listing
 from pm_mock.channel import Channel, Subscribe
@@ -117,24 +118,31 @@ def _concerns(channel: Channel, walk: _Walk, payload: bytes) -> bool:
 
 
 def catalogue_of(bundle: Bundle) -> Catalogue:
-    """The markets of the run's first universe, or else the pinned markets of its manifest."""
+    """The markets of the run's first universe, or else the pinned markets of its manifest.
+
+    Raises `BundleError` if there is none, or one that lacks what a listing needs.
+    """
     files = bundle.universe_files()
-    catalogue = Catalogue()
-    if files:
-        markets = read_json(files[0]).get("markets")
-        rows = list(markets or ())
-    else:
-        rows = [
-            {"market_id": pinned["id"], "tokens": _pinned_tokens(pinned)}
-            for pinned in bundle.manifest.get("pinned_markets") or ()
-        ]
-    if not rows:
-        raise BundleError("neither universe nor manifest names a market", path=bundle.path)
-    events: dict[str, Event] = {}
-    # Cursors go by rising ids, which the selection of a capture need not have kept.
-    for row in sorted(rows, key=lambda row: int(row["market_id"])):
-        event = _event(row)
-        catalogue.add(_listing(row, events.setdefault(event.event_id, event)))
+    path = files[0] if files else bundle.path / MANIFEST
+    document = read_json(path)
+    try:
+        if files:
+            rows = list(document.get("markets") or ())
+        else:
+            rows = [
+                {"market_id": pinned["id"], "tokens": _pinned_tokens(pinned)}
+                for pinned in document.get("pinned_markets") or ()
+            ]
+        catalogue = Catalogue()
+        events: dict[str, Event] = {}
+        # Cursors go by rising ids, which the selection of a capture need not have kept.
+        for row in sorted(rows, key=lambda row: int(row["market_id"])):
+            event = _event(row)
+            catalogue.add(_listing(row, events.setdefault(event.event_id, event)))
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        raise BundleError(f"a market cannot be listed: {problem!r}", path=path) from problem
+    if not events:
+        raise BundleError("names no market to list", path=path)
     return catalogue
 
 
@@ -150,7 +158,7 @@ def _event(row: dict[str, Any]) -> Event:
     market_id = str(row["market_id"])
     question = _question(row)
     return Event(
-        event_id=str(row.get("event_id") or f"9{market_id}"),
+        event_id=str(int(row.get("event_id") or f"9{market_id}")),
         slug=str(row.get("event_slug") or f"recorded-event-{market_id}"),
         title=question,
         description=question,
