@@ -25,7 +25,12 @@ UNIVERSE: list[dict[str, Any]] = [
             market("btc-up", "btc", "0xcc", ("31", "Up"), ("32", "Down")),
         ],
     },
-    {"kind": "delta", "markets": [market("hail", "weather", "0xdd", ("41", "Yes"), ("42", "No"))]},
+    {
+        "kind": "delta",
+        "removed": [{"condition_id": "0xaa", "token_ids": ["11", "12"]}],
+        "changed": [{"market": market("snow", "weather", "0xbb", ("21", "Yes"), ("22", "No"))}],
+        "added": [market("hail", "weather", "0xdd", ("41", "Yes"), ("42", "No"))],
+    },
     {"kind": "delta"},
 ]
 

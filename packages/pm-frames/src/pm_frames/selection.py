@@ -42,6 +42,8 @@ def selection_of(arguments: Namespace) -> Selection:
 def select_tokens(selection: Selection, documents: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the ids of the chosen tokens, each once, in the order of the universe files given.
 
+    `documents` are the universe files of a run, as `read_json` gives them, oldest first.
+
     An empty selection chooses all. Outcomes are compared without regard to case. Where there is no
     universe at all, token ids are taken as they are. Raises `UsageError` naming what fits nothing, with
     the nearest name that would.
@@ -70,7 +72,10 @@ def select_tokens(selection: Selection, documents: Iterable[Mapping[str, Any]]) 
 
 def _tokens(documents: Iterable[Mapping[str, Any]]) -> Iterator[_Token]:
     for document in documents:
-        for market in document.get("markets") or ():
+        # A full file lists all markets; a delta those that were added, and changed ones as they are now.
+        markets = [*document.get("markets", ()), *document.get("added", ())]
+        markets += [one["market"] for one in document.get("changed", ())]
+        for market in markets:
             slug = market.get("slug")
             shared = {("--event", market.get("event_slug")), ("--market", slug)}
             shared.add(("--market", market.get("condition_id")))
