@@ -41,6 +41,7 @@ if sys.platform == "win32":
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 
     _try_shared = _try_exclusive
+    _LOOKS: Final = 4  # no shared locks here: two readers can be in each other's way
 
 else:
     import fcntl
@@ -60,6 +61,8 @@ else:
 
     def _unlock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_UN)
+
+    _LOOKS: Final = 1
 
 
 def _file(path: Path) -> Path:
@@ -141,10 +144,13 @@ def is_locked(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
-        if not _try_shared(fd):
-            return True
-        _unlock(fd)
-        return False
+        for look in range(_LOOKS):
+            if look:
+                time.sleep(_PAUSE_SECONDS)
+            if _try_shared(fd):
+                _unlock(fd)
+                return False
+        return True
     finally:
         os.close(fd)
 
