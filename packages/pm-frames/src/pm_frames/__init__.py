@@ -1,6 +1,7 @@
 """Read and write the run bundles of a market-data capture: frames, index, runlog and run state."""
 
 from pm_frames.bundle import Bundle, RunState, open_bundle
+from pm_frames.continuity import Continuity
 from pm_frames.damage import Damage
 from pm_frames.errors import BundleError
 from pm_frames.frames import Frame, FrameDecoder, encode_frame, read_frames
@@ -12,6 +13,7 @@ from pm_frames.writer import ShardWriter
 __all__ = [
     "Bundle",
     "BundleError",
+    "Continuity",
     "Damage",
     "Flag",
     "Frame",

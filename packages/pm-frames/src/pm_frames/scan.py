@@ -1,10 +1,11 @@
 """The tolerant scan: every sound frame of a shard, and everything that is not as it was written.
 
-With an idx, its offsets say where frames begin, before any search: frames that lie inside the payload of
-another frame can then never be taken for frames of the shard, because every frame that is found after
-damage must be the one that an entry describes (stamps, length and checksum). Without an idx, and after the
-last entry of a short one, `pm_frames.resync` says what is promised. Streaming: memory is two windows and one
-frame, whatever the file says about its lengths.
+With an idx, its offsets say where frames begin, before any search, and every frame that is found after
+damage must be the one that an entry describes (stamps, length and checksum): frames inside the payload of
+another frame are never taken for frames of the shard. A sound frame that stands where the one before it
+ends is read even if its entry disagrees, which is reported. Without an idx, and after the last entry of a
+short one, `pm_frames.resync` says what is promised. Streaming: memory is two windows and one frame,
+whatever the file says about its lengths.
 """
 
 from __future__ import annotations
