@@ -79,6 +79,29 @@ class Venue:
 
         self.answer = answer
 
+    def filters(self, markets: list[dict[str, Any]], page_size: int = 100) -> None:
+        """Serve the keyset listing of these markets, with the filters that Gamma has."""
+
+        def answer(path: str, params: Params) -> Answer:
+            if path != "/markets/keyset":
+                return 404, {}, b'{"error":"not found"}'
+            is_closed = params.get("closed", ["false"]) == ["true"]
+            names = params.get("condition_ids")
+            since = params.get("start_date_min", [""])[0]
+            rows = [
+                market
+                for market in markets
+                if bool(market.get("closed")) is is_closed
+                and (names is None or market["conditionId"] in names)
+                and (not since or market.get("startDate", "") >= since)
+            ]
+            start = int(params.get("after_cursor", ["0"])[0])
+            end = start + page_size
+            more = str(end) if end < len(rows) else None
+            return 200, {}, page_of(rows[start:end], more)
+
+        self.answer = answer
+
     def take(self, path: str, params: Params) -> Answer:
         self.requests.append((path, params))
         return self.first.pop(0) if self.first else self.answer(path, params)

@@ -27,7 +27,8 @@ def listed(venue: Any, make_market: MakeMarket) -> list[str]:
 
 def test_a_pipe_gets_tab_separated_lines(run: Run, listed: list[str]) -> None:
     done = run(*listed, "--max-markets", "2")
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0
+    assert done.stderr == b"pm-universe: 1 markets dropped by --max-markets\n"
     assert done.stdout == (
         b"500000\tselected\tnumber-0\tWill number 0 come up?\n"
         b"500001\tselected\tnumber-1\tWill number 1 come up?\n"
@@ -61,10 +62,14 @@ def test_out_reports_one_line(run: Run, listed: list[str], tmp_path: Path) -> No
         "markets_selected": 2,
         "markets_dropped_by_cap": 1,
         "tokens_selected": 4,
+        "events_split_by_cap": 0,
         "markets_left_out": {},
+        "sweep": "whole",
         "not_found": [],
         "notes": [],
+        "changed": True,
         "universe_version": 0,
+        "kind": "full",
         "file": str(path),
         "bytes": path.stat().st_size,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),

@@ -1,15 +1,20 @@
 """The library from end to end against a venue on loopback."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pm_universe.discover import discover
-from pm_universe.errors import NothingSelected
+from pm_universe.errors import NothingSelected, Refused
 from pm_universe.http import Patience
-from pm_universe.selection import Wanted
+from pm_universe.market import parse
+from pm_universe.query import Entry, decode
+from pm_universe.selection import Wanted, select
+from pm_universe.universe_file import Circumstances, UniverseFile, describe
 
+Answer = tuple[int, dict[str, str], bytes]
 MakeMarket = Callable[..., dict[str, Any]]
 
 
@@ -79,3 +84,104 @@ def test_names_that_are_not_there_are_told(venue: Any, make_market: MakeMarket) 
     venue.lists([make_market(1)])
     with pytest.raises(NothingSelected, match="left out: 1 not_named; not found: nobody"):
         discover(venue.url, Wanted(max_markets=1, markets=("nobody",)))
+
+
+CREATED_NS = 1_790_000_000 * 10**9  # 2026-09-21T14:13:20Z
+WANTED = Wanted(max_markets=10)
+
+
+def universe_of(*markets: dict[str, Any]) -> UniverseFile:
+    parsed = [parse(Entry(decode(json.dumps(market)), None)) for market in markets]
+    how = Circumstances("https://gamma.example", 1, CREATED_NS, 1)
+    return describe(select(parsed, WANTED), WANTED, how)
+
+
+def slugs(rows: Any) -> list[str]:
+    return [row.slug for row in rows]
+
+
+def test_a_market_that_a_page_skipped_is_asked_for_by_name(
+    venue: Any, make_market: MakeMarket
+) -> None:
+    """A listing that moves while it is read must not end the capture of a market."""
+    markets = [make_market(1), make_market(2), make_market(3, closed=True)]
+    since = universe_of(*(market | {"closed": False} for market in markets), make_market(4))
+    venue.filters(markets)
+    filtering = venue.answer
+    hidden: Answer = (200, {}, json.dumps({"markets": [make_market(1)]}).encode())
+    venue.answer = lambda path, params: (
+        filtering(path, params) if "condition_ids" in params else hidden
+    )
+    found = discover(venue.url, WANTED, since=since)
+    assert slugs(found.selection.selected) == ["number-1", "number-2"]
+    assert [(row.slug, why) for row, why in found.selection.lost] == [
+        ("number-3", "closed"),
+        ("number-4", "not_listed"),
+    ]
+    assert (found.pages, found.notes) == (3, ())
+    names = [f"0x{number:064x}" for number in (2, 3, 4)]
+    assert [(params["closed"], params.get("condition_ids")) for _, params in venue.requests] == [
+        (["false"], None),
+        (["true"], names),
+        (["false"], names),
+    ]
+
+
+def test_a_venue_without_names_still_tells_what_is_listed(
+    venue: Any, make_market: MakeMarket, make_page: Callable[..., bytes]
+) -> None:
+    listed: Answer = (200, {}, make_page([make_market(1)]))
+    venue.answer = lambda path, params: (404, {}, b"no") if "condition_ids" in params else listed
+    found = discover(venue.url, WANTED, since=universe_of(make_market(1), make_market(2)))
+    assert [(row.slug, why) for row, why in found.selection.lost] == [("number-2", "not_listed")]
+    assert found.notes[-1].startswith("1 markets are not listed, and asking for them by name: ")
+
+
+def test_a_lookup_that_fails_is_no_reason_to_drop_a_market(
+    venue: Any, make_market: MakeMarket, make_page: Callable[..., bytes]
+) -> None:
+    listed: Answer = (200, {}, make_page([make_market(1)]))
+    venue.answer = lambda path, params: (503, {}, b"later") if "condition_ids" in params else listed
+    since = universe_of(make_market(1), make_market(2))
+    with pytest.raises(Refused):
+        discover(venue.url, WANTED, since=since, patience=Patience(attempts=1))
+
+
+def test_a_recent_sweep_asks_for_incumbents_and_what_started_since(
+    venue: Any, make_market: MakeMarket
+) -> None:
+    old = [make_market(number, startDate="2026-01-01T00:00:00Z") for number in range(120)]
+    since = universe_of(*old[:5])
+    fresh = make_market(200, startDate="2026-09-21T13:13:20Z")
+    venue.filters([make_market(0, closed=True), *old[1:], fresh])
+    found = discover(venue.url, WANTED, since=since, sweep="recent")
+    assert slugs(found.selection.selected) == [
+        *(f"number-{number}" for number in (1, 2, 3, 4)),
+        "number-200",
+    ]
+    assert [(row.slug, why) for row, why in found.selection.lost] == [("number-0", "closed")]
+    assert (found.pages, found.sweep) == (4, "recent")
+    assert venue.requests[0][1]["start_date_min"] == ["2026-09-21T13:13:20Z"]
+    # What the incumbents say is the same whichever way they are read.
+    whole = discover(venue.url, Wanted(max_markets=5), since=since)
+    assert set(slugs(whole.selection.selected)) >= set(slugs(found.selection.selected)) - {
+        "number-200"
+    }
+
+
+def test_a_venue_that_refuses_the_filter_is_asked_for_everything(
+    venue: Any, make_market: MakeMarket
+) -> None:
+    venue.filters([make_market(1), make_market(2)])
+    filtering = venue.answer
+    venue.answer = lambda path, params: (
+        (422, {}, b"what?") if "start_date_min" in params else filtering(path, params)
+    )
+    found = discover(venue.url, WANTED, since=universe_of(make_market(1)), sweep="recent")
+    assert slugs(found.selection.selected) == ["number-1", "number-2"]
+    assert found.notes == ("/markets/keyset answered 422; asking /markets/keyset",)
+
+
+def test_recent_means_nothing_without_a_universe_to_follow(venue: Any) -> None:
+    with pytest.raises(ValueError, match="needs a universe that it follows"):
+        discover(venue.url, WANTED, sweep="recent")

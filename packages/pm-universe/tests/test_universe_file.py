@@ -10,7 +10,7 @@ import pytest
 from pm_universe.market import parse
 from pm_universe.query import Entry, decode
 from pm_universe.selection import Wanted, select
-from pm_universe.universe_file import UniverseFile, describe, encode, read
+from pm_universe.universe_file import Circumstances, UniverseFile, describe, encode, read
 
 MakeMarket = Callable[..., dict[str, Any]]
 
@@ -25,10 +25,7 @@ def universe(make_market: MakeMarket) -> UniverseFile:
     return describe(
         select(parsed, wanted),
         wanted,
-        gamma_base_url="https://gamma.example",
-        pages=1,
-        created_wall_ns_utc=1_790_000_000_000_000_123,
-        created_mono_ns=42,
+        Circumstances("https://gamma.example", 1, 1_790_000_000_000_000_123, 42),
     )
 
 
@@ -38,9 +35,9 @@ def test_the_bytes(universe: UniverseFile) -> None:
         '{"universe_version":0,"kind":"full","created_wall_ns_utc":1790000000000000123,'
         '"created_mono_ns":42,"selection":{"universe_mode":"active-binary",'
         '"capture_use_market_filters":false,"market_regex_effective":null,"max_markets":2,'
-        '"gamma_base_url":"https://gamma.example","events":[],"markets":[]},'
+        '"gamma_base_url":"https://gamma.example","events":[],"markets":[],"sweep":"whole"},'
         '"stats":{"gamma_pages_fetched":1,"markets_seen":3,"markets_selected":2,'
-        '"markets_dropped_by_cap":1,"tokens_selected":4,"markets_left_out":{}},"markets":[\n'
+        '"markets_dropped_by_cap":1,"tokens_selected":4,"events_split_by_cap":0,"markets_left_out":{}},"markets":[\n'
         '{"market_id":"500001","condition_id":"0x' + "1".zfill(64) + '","slug":"number-1",'
         '"question":"Will number 1 come up?","category":null,"event_id":"9001",'
         '"event_slug":"event-1","neg_risk":false,"neg_risk_augmented":false,'

@@ -59,6 +59,36 @@ class NothingSelected(UniverseError):
     """The listing was read to its end and no market of it qualifies."""
 
 
+class BrokenChain(UniverseError):
+    """Generations that do not follow one another; `universe_version` is where it shows."""
+
+    exit_code = ExitCode.CORRUPT
+
+    def __init__(self, universe_version: int, problem: str) -> None:
+        super().__init__(f"generation {universe_version}: {problem}")
+        self.universe_version = universe_version
+
+
+class BadGeneration(UniverseError):
+    """A file that should hold a generation of the universe does not."""
+
+    exit_code = ExitCode.CORRUPT
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} {problem}")
+        self.path = path
+
+
+class MissingGeneration(UniverseError):
+    """A generation of the universe that was asked for is not there, or cannot be read."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} {problem}")
+        self.path = path
+
+
 class OutputExists(UniverseError):
     """The output file is there already; nothing was changed."""
 

@@ -26,6 +26,7 @@ from .errors import EndlessListing, Refused, RemoteError, WrongShape
 
 PAGE_SIZE: Final = 100  # the most that the keyset listing of markets gives
 NAMES_PER_REQUEST: Final = 20  # keeps a URL of long slugs under 8 KiB
+CONDITIONS_PER_REQUEST: Final = 50  # the venue takes 100, but the URL would pass 8 KiB
 PAGE_LIMIT: Final = 5_000
 PAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 GARBAGE_MAX: Final = 3
@@ -96,6 +97,35 @@ def whole_venue(page_size: int = PAGE_SIZE) -> Listing:
     return Listing(
         "/markets/keyset", (("closed", "false"), limit), Paging.KEYSET, "markets", offered_before
     )
+
+
+def started_since(moment: str, page_size: int = PAGE_SIZE) -> Listing:
+    """Return the listing of every open market with a start date from `moment` (ISO 8601) on.
+
+    A server that ignores the filter gives more, one that refuses it is asked for everything.
+    """
+    everything = whole_venue(page_size)
+    params = (*everything.params, ("start_date_min", moment))
+    return Listing(everything.path, params, Paging.KEYSET, "markets", everything)
+
+
+def conditions(
+    condition_ids: Sequence[str], *, closed: bool, page_size: int = PAGE_SIZE
+) -> list[Listing]:
+    """Return the listings that hold the markets of these conditions: the closed or the open ones.
+
+    A server that ignores the filter gives more than was asked for.
+    """
+    head = (("closed", "true" if closed else "false"), ("limit", str(page_size)))
+    listings = []
+    for start in range(0, len(condition_ids), CONDITIONS_PER_REQUEST):
+        batch = condition_ids[start : start + CONDITIONS_PER_REQUEST]
+        params = (*head, *(("condition_ids", name) for name in batch))
+        offered_before = Listing("/markets", params, Paging.OFFSET, "markets")
+        listings.append(
+            Listing("/markets/keyset", params, Paging.KEYSET, "markets", offered_before)
+        )
+    return listings
 
 
 def is_condition_id(name: str) -> bool:

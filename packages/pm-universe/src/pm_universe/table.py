@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
+from .generation import Delta
 from .market import MarketRow
 from .selection import Selection
 
@@ -27,6 +28,16 @@ def tsv(selection: Selection) -> Iterator[str]:
     for status, rows in (("selected", selection.selected), ("over_cap", selection.over_cap)):
         for row in rows:
             yield "\t".join((plain(row.market_id), status, plain(row.slug), plain(row.question)))
+
+
+def changes(delta: Delta, selection: Selection) -> Iterator[str]:
+    """Yield what changed: id, `removed`, `changed` or `added`, slug, question, why. No header."""
+    listed = [(row, "removed", reason) for row, reason in selection.lost]
+    listed += [(each.market, "changed", ",".join(each.fields)) for each in delta.changed]
+    listed += [(row, "added", "") for row in delta.added]
+    for row, status, why in listed:
+        cells = (row.market_id, status, row.slug, row.question, why)
+        yield "\t".join(map(plain, cells))
 
 
 def table(rows: Sequence[MarketRow], *, width: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pm_universe.market import BadMarket, Market, parse
 from pm_universe.query import Entry, Page, Query, Wait, decode, named, whole_venue
 from pm_universe.selection import Wanted, select
 from pm_universe.table import lines, table, tsv
-from pm_universe.universe_file import describe, encode
+from pm_universe.universe_file import Circumstances, describe, encode
 
 LETTERS = st.characters(categories=None)  # all of them, half surrogate pairs too
 TEXTS = st.one_of(
@@ -60,15 +60,11 @@ def test_whatever_was_read_can_be_written_and_printed(markets: list[dict[str, ob
     universe = describe(
         selection,
         wanted,
-        gamma_base_url="https://gamma.example",
-        pages=1,
-        created_wall_ns_utc=1,
-        created_mono_ns=2,
+        Circumstances("https://gamma.example", 1, 1, 2),
     )
     content = encode(universe)
     assert json.loads(content)["markets"] == json.loads(encode(universe).decode())["markets"]
-    count = max(1, len(selection.selected))  # an empty list still has its line
-    assert content.count(b"\n") == 2 + count
+    assert content.count(b"\n") == 2 + len(selection.selected)
     printed = lines(tsv(selection)).encode()
     assert printed.count(b"\n") == len(selection.selected) + len(selection.over_cap)
     assert printed.count(b"\t") == 3 * printed.count(b"\n")

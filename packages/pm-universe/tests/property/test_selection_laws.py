@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pm_universe.market import BadMarket, Market, parse
 from pm_universe.query import Entry
 from pm_universe.selection import Selection, Wanted, refusal, select
-from pm_universe.universe_file import describe, encode
+from pm_universe.universe_file import Circumstances, describe, encode
 
 # Few values, so that ties, repetitions and shared tokens are the rule.
 IDS = st.sampled_from([None, "1", "01", "2", "10", "9", "x"])
@@ -44,10 +44,7 @@ def file_bytes(markets: list[dict[str, Any]], wanted: Wanted) -> bytes:
     universe = describe(
         select(read(markets), wanted),
         wanted,
-        gamma_base_url="https://gamma.example",
-        pages=1,
-        created_wall_ns_utc=1,
-        created_mono_ns=2,
+        Circumstances("https://gamma.example", 1, 1, 2),
     )
     return encode(universe)
 
