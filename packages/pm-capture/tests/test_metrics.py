@@ -5,7 +5,15 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pm_capture.metrics import Beat, Meters, ShardFacts, global_record, quantiles, shard_record
+from pm_capture.metrics import (
+    Beat,
+    Meters,
+    ShardFacts,
+    global_record,
+    merged,
+    quantiles,
+    shard_record,
+)
 from pm_frames.histogram import LogHistogram
 
 S = 1_000_000_000
@@ -32,7 +40,7 @@ def meters(*reads: tuple[int, int, int]) -> Meters:
 
 def test_a_shard_record_is_the_interval() -> None:
     record = shard_record(
-        BEAT, facts(), facts(frames=40, bytes_written=1000), meters((0, 10, 30), (5, 5, 6))
+        BEAT, facts(), facts(frames=40, bytes_written=1000), meters((0, 10, 30), (5, 5, 6)).told()
     )
     histograms = record.pop("histograms")
     assert record == {
@@ -61,7 +69,9 @@ def test_the_global_record_adds_up_and_leaves_empty_shards_out() -> None:
     ]
     empty = facts(shard_id=2, tokens_assigned=0, tokens_seen=0, frames=0, last_frame_ns=None,
                   connected=False, startup_connect_ns=None)  # fmt: skip
-    record = global_record(BEAT, [*both, empty], [*both, empty], Meters(), {"durable_frames": 9})
+    record = global_record(
+        BEAT, [*both, empty], [*both, empty], Meters().told(), {"durable_frames": 9}
+    )
     assert record["frames"] == 200
     assert record["msgs_per_sec"] == 0.0
     assert record["coverage_pct"] == 75.0
@@ -76,7 +86,7 @@ def test_the_global_record_adds_up_and_leaves_empty_shards_out() -> None:
 
 
 def test_a_run_without_tokens_covers_everything() -> None:
-    record = global_record(BEAT, [], [], Meters(), {})
+    record = global_record(BEAT, [], [], Meters().told(), {})
     assert record["coverage_pct"] == 100.0
     assert record["rx_idle_any_shard_s"] is None
     assert record["startup_connect_time_s_max"] is None
@@ -87,10 +97,20 @@ def test_stamps_ahead_of_the_clock_count_as_no_wait() -> None:
     assert (found.backpressure_ns.max, found.write_ns.max, found.ingest_ns.max) == (0, 3, 0)
 
 
-def test_merged_meters_are_as_if_counted_together() -> None:
-    one, two = meters((0, 1, 5)), meters((0, 3, 900))
-    one.merge(two)
-    assert one.write_ns == meters((0, 1, 5), (0, 3, 900)).write_ns
+reads = st.lists(
+    st.tuples(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6)).map(
+        lambda moments: (min(moments), sorted(moments)[1], max(moments))
+    ),
+    max_size=20,
+)
+
+
+@given(st.lists(reads, max_size=4))
+def test_merged_durations_are_as_if_counted_together(
+    shards: list[list[tuple[int, int, int]]],
+) -> None:
+    together = meters(*(read for shard in shards for read in shard)).told()
+    assert merged(meters(*shard).told() for shard in shards) == together
 
 
 @given(st.lists(st.integers(0, 10**12), max_size=200))
@@ -99,4 +119,4 @@ def test_quantiles_in_one_pass_are_those_of_the_histogram(values: list[int]) -> 
     for value in values:
         histogram.record(value)
     percents = (1, 50, 95, 99, 100)
-    assert quantiles(histogram, percents) == [histogram.quantile(one) for one in percents]
+    assert quantiles(histogram.to_dict(), percents) == [histogram.quantile(one) for one in percents]

@@ -98,10 +98,10 @@ def test_digests_are_those_of_the_files(tmp_path: Path, ticking: Stamper) -> Non
     recorder.frames(0, [(TEXT, b"x")], ticking.frames())
     recorder.note("heartbeat", {})
     beat = Beat(run_id="r", wall_ns_utc=1, mono_ns=2, previous_mono_ns=1)
-    meters = recorder.shard_metrics(beat, facts(0), facts(0))
-    assert meters.write_ns.count == 1
+    durations = recorder.shard_metrics(beat, facts(0), facts(0))
+    assert durations["write_ns"]["count"] == 1
     assert recorder.meters[0].write_ns.count == 0
-    recorder.global_metrics(beat, [facts(0)], [facts(0)], Meters(), {"x": 1})
+    recorder.global_metrics(beat, [facts(0)], [facts(0)], Meters().told(), {"x": 1})
     recorder.close_frames()
     digests = recorder.close()
     files = {

@@ -8,7 +8,7 @@ bundle true; see `stamper.py`.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pm_capture.metrics import Beat, Meters, ShardFacts, global_record, shard_record
+from pm_capture.metrics import Beat, Durations, Meters, ShardFacts, global_record, shard_record
 from pm_capture.ndjson import NdjsonFile
 from pm_capture.stamper import Stamper
 from pm_frames import ShardWriter, paths
@@ -110,24 +110,24 @@ class Recorder:
         """Tell followers that everything up to now is written. Raises `WriteFailed`."""
         self._watermark.publish(self.stamper.watermark())
 
-    def shard_metrics(self, beat: Beat, facts: ShardFacts, before: ShardFacts) -> Meters:
-        """Write the record of one shard and return its meters, which start again at zero."""
-        meters = self.meters[facts.shard_id]
+    def shard_metrics(self, beat: Beat, facts: ShardFacts, before: ShardFacts) -> Durations:
+        """Write the record of one shard and return its durations, which start again at nothing."""
+        durations = self.meters[facts.shard_id].told()
         self.meters[facts.shard_id] = Meters()
         path = paths.shard_metrics_path(self.run_dir, facts.shard_id)
-        self._metrics[path].append(shard_record(beat, facts, before, meters))
-        return meters
+        self._metrics[path].append(shard_record(beat, facts, before, durations))
+        return durations
 
     def global_metrics(
         self,
         beat: Beat,
         facts: Sequence[ShardFacts],
         before: Sequence[ShardFacts],
-        meters: Meters,
+        durations: Durations,
         extra: Mapping[str, object],
     ) -> None:
         """Write the record of the whole run."""
-        record = global_record(beat, facts, before, meters, extra)
+        record = global_record(beat, facts, before, durations, extra)
         self._metrics[self.run_dir / paths.METRICS_GLOBAL].append(record)
 
     def sync(self) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pm_capture.fatal import Fatal, fatal_of, write_fatal
-from pm_capture.metrics import Beat, Meters, ShardFacts
+from pm_capture.metrics import Beat, ShardFacts, merged
 from pm_capture.recorder import Recorder
 from pm_capture.seal import seal
 from pm_capture.shard_link import Dial, ShardLink
@@ -182,15 +182,16 @@ class Run:
             previous_mono_ns=self._beat_at,
         )
         facts = [self._facts_of(link) for link in self._links]
-        total = Meters()
-        for one, before in zip(facts, self._facts, strict=True):
-            total.merge(self._recorder.shard_metrics(beat, one, before))
+        told = [
+            self._recorder.shard_metrics(beat, one, before)
+            for one, before in zip(facts, self._facts, strict=True)
+        ]
         extra = {
             "durable_frames": self._recorder.durable_frames,
             "loop_lag_ms_max_last_interval": self._lag_s * 1000,
             "metrics_writer_errors": self._recorder.metrics_errors,
         }
-        self._recorder.global_metrics(beat, facts, self._facts, total, extra)
+        self._recorder.global_metrics(beat, facts, self._facts, merged(told), extra)
         self._facts = facts
         self._beat_at = mono
         self._lag_s = 0.0

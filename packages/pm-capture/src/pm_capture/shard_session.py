@@ -36,6 +36,9 @@ from pm_frames.peek import peek
 # PONG, `[]`, `INVALID OPERATION`: no event of the venue is as short as this.
 CONTROL_BYTES_MAX = 32
 INVALID_OPERATION = b"INVALID OPERATION"
+BOOK = b'"book"'
+# How nearly every frame ends; such a frame is one price change, which is known at once.
+PRICE_CHANGE_END = b'"price_change"}'
 
 
 class State(Enum):
@@ -267,11 +270,12 @@ class ShardSession:
     def _watch(self, frames: Sequence[tuple[int, bytes]], now: int) -> list[Action]:
         """Look into every frame that may bring what a policy still waits for."""
         events = 0
+        confirming = self.policies.confirm.waiting
         for _, payload in frames:
-            # A first book is all that can still matter once the shard is confirmed, and the cheap
-            # search spares the price changes.
+            # A first book is all that can still matter once the shard is confirmed, and these searches
+            # spare what is none.
             if len(payload) <= CONTROL_BYTES_MAX or not (
-                self.policies.confirm.waiting or b'"book"' in payload
+                confirming or (not payload.endswith(PRICE_CHANGE_END) and BOOK in payload)
             ):
                 continue
             seen = peek(payload)
