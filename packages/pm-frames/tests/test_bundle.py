@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from pm_frames.bundle import RunState, open_bundle, read_json, run_state
-from pm_frames.errors import BundleError, CorruptIndex, MissingFile
+from pm_frames.bundle import (
+    RunState,
+    open_bundle,
+    read_json,
+    run_state,
+    shard_paths,
+)
+from pm_frames.errors import BundleError, CorruptFrame, CorruptIndex, MissingFile
 from pm_frames.lock import RunLock
 from pm_frames.runlog import RunlogWriter
 from pm_frames.writer import ShardWriter
@@ -147,6 +153,46 @@ def test_a_torn_bundle_opens_and_its_frames_are_strict(make_run: MakeRun) -> Non
     assert [shard.shard_id for shard in bundle.shards()] == [0]
     with pytest.raises(CorruptIndex):
         list(bundle.frames())
+
+
+def test_the_whole_part_of_a_shard_is_found_wherever_either_file_is_cut(make_run: MakeRun) -> None:
+    path = make_run()
+    writer = ShardWriter(path / "capture", 0)
+    ends = [0]
+    for number in range(4):
+        writer.append([(1, b"x" * number)], rx_mono_ns=number, rx_wall_ns_utc=number)
+        ends.append(writer.frames_bytes)
+    writer.close()
+    frames, idx = shard_paths(path, 0)
+    frames_bytes, idx_bytes = frames.read_bytes(), idx.read_bytes()
+    for frames_size in range(len(frames_bytes) + 1):
+        frames.write_bytes(frames_bytes[:frames_size])
+        whole_frames = sum(end <= frames_size for end in ends[1:])
+        for idx_size in (0, 31, 32, 64, 95, 96, 127, 128):
+            idx.write_bytes(idx_bytes[:idx_size])
+            whole = min(whole_frames, idx_size // 32)
+            bundle = open_bundle(path)
+            ordinals = [ordinal for _, ordinal, _ in bundle.frames(torn_ok=True)]
+            assert ordinals == list(range(whole))
+    idx.unlink()
+    assert list(open_bundle(path).frames(torn_ok=True)) == []
+
+
+def test_a_shard_that_does_not_begin_with_a_frame_is_damaged_not_torn(make_run: MakeRun) -> None:
+    path = make_run(0)
+    frames, _ = shard_paths(path, 0)
+    frames.write_bytes(b"garbage" + frames.read_bytes())
+    with pytest.raises(CorruptFrame, match="no frame begins here"):
+        list(open_bundle(path).frames(torn_ok=True))
+
+
+def test_a_torn_run_has_a_timeline_up_to_its_last_whole_pair(make_run: MakeRun) -> None:
+    path = make_run(0, 1)
+    frames, _ = shard_paths(path, 1)
+    frames.write_bytes(frames.read_bytes() + b"PMCAPv02\2")
+    with pytest.raises(CorruptIndex):
+        list(open_bundle(path).timeline())
+    assert [shard for shard, _, _ in open_bundle(path).timeline(torn_ok=True)] == [0, 1]
 
 
 def test_the_timeline_has_the_continuity_of_the_runlog(make_run: MakeRun) -> None:

@@ -14,15 +14,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from pm_frames import paths
-from pm_frames.errors import BundleError, MissingFile
+from pm_frames.errors import BundleError, CorruptFrame, MissingFile
 from pm_frames.frames import Frame
 from pm_frames.lock import is_locked
-from pm_frames.merge import Item, continuity_records, merge, merge_with_records
+from pm_frames.merge import FrameSource, Item, continuity_records, merge, merge_with_records
 from pm_frames.paths import shard_paths
 from pm_frames.runlog import read_runlog
 from pm_frames.shard import Shard
 
-__all__ = ["Bundle", "RunState", "open_bundle", "read_json", "run_state", "shard_paths"]
+__all__ = [
+    "Bundle",
+    "RunState",
+    "open_bundle",
+    "read_json",
+    "run_state",
+    "shard_paths",
+]
 
 JSON_MAX: Final = 256 << 20  # bytes of a manifest, seal or universe file
 
@@ -87,18 +94,28 @@ class Bundle:
         """The shards in numeric order."""
         return list(self._shards)
 
-    def frames(self) -> Iterator[tuple[int, int, Frame]]:
-        """All frames as (shard_id, ordinal, frame) in merge order; strict, see `merge`."""
-        return merge(self._shards)
+    def frames(self, *, torn_ok: bool = False) -> Iterator[tuple[int, int, Frame]]:
+        """All frames as (shard_id, ordinal, frame) in merge order; strict, see `merge`.
 
-    def timeline(self) -> Iterator[tuple[int, int, Item]]:
+        With `torn_ok` each shard ends with its last whole pair of frame and idx entry, as it must be read
+        while the run lives and after a crash; what is damaged before that still raises.
+        """
+        return merge(self._sources(torn_ok=torn_ok))
+
+    def timeline(self, *, torn_ok: bool = False) -> Iterator[tuple[int, int, Item]]:
         """All frames, and the runlog's continuity records as shard -1, in merge order.
 
-        Frames alone where there is no runlog. Raises what `merge_with_records` raises.
+        Frames alone where there is no runlog. `torn_ok` as in `frames`. Raises what
+        `merge_with_records` raises.
         """
         path = self.runlog_path
         records = continuity_records(read_runlog(path)) if path.is_file() else ()
-        return merge_with_records(self._shards, records, runlog_path=path)
+        return merge_with_records(self._sources(torn_ok=torn_ok), records, runlog_path=path)
+
+    def _sources(self, *, torn_ok: bool) -> list[FrameSource]:
+        if not torn_ok:
+            return list(self._shards)
+        return [_WholePart(shard) for shard in self._shards]
 
     @property
     def runlog_path(self) -> Path:
@@ -122,6 +139,30 @@ class Bundle:
 
     def __repr__(self) -> str:
         return f"Bundle({str(self.path)!r}, {len(self._shards)} shards)"
+
+
+class _WholePart:
+    """The frames of a shard up to its last whole pair at this moment, whatever follows in its files."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard_id = shard.shard_id
+        self.frames_path = shard.frames_path
+        self._shard = shard
+        self._stop = _pairs(shard)
+
+    def frames(self) -> Iterator[Frame]:
+        return self._shard.frames(stop=self._stop) if self._stop else iter(())
+
+
+def _pairs(shard: Shard) -> int:
+    try:
+        return shard.pairs()
+    except MissingFile:  # no idx: a process that died before its first frame was paired
+        return 0
+    except CorruptFrame as error:
+        if error.kind == "truncated_header":  # less than the magic of its first frame
+            return 0
+        raise
 
 
 def open_bundle(path: Path | str, *, empty_ok: bool = False) -> Bundle:

@@ -3,8 +3,8 @@
 Order: `(rx_mono_ns, shard_id, idx_i)`, where `idx_i` is the position in the shard. Runlog records that
 continuity depends on merge as shard -1, so they come before frames of the same stamp.
 
-Memory is bounded by one frame a shard and the read buffer of each shard's reader; nothing grows with the
-length of the bundle.
+Memory is bounded by one frame a shard, and by what each shard's reader holds (a window of 1 MiB with the
+frames in it, or one frame); nothing grows with the length of the bundle.
 """
 
 from __future__ import annotations
