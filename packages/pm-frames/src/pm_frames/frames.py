@@ -113,7 +113,7 @@ def check_flags(flags: int) -> None:
         raise ValueError(f"flags {flags:#06x}: undefined critical bits, or more than 16")
 
 
-def check_stamps(version: Version, mono: int, wall: int | None) -> tuple[int, ...]:
+def check_stamps(version: int, mono: int, wall: int | None) -> tuple[int, ...]:
     """Return the stamps that a record of this version has room for; ValueError if they do not fit."""
     if not 0 <= mono <= STAMP_MAX:
         raise ValueError(f"rx_mono_ns {mono} is not an unsigned 64-bit number")

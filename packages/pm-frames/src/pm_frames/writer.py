@@ -45,6 +45,9 @@ class ShardWriter:
         """
         self.shard_id = shard_id
         self.version = Version(version)
+        # Enums cost as much as packing a header does; a plain number costs nothing.
+        header, entry = HEADER[self.version], IDX[self.version]
+        self._layout = (header.pack, entry.pack, MAGIC[self.version], header.size, int(version))
         self.frames_path = capture_dir / f"shard_{shard_id:02d}.frames"
         self.idx_path = capture_dir / f"shard_{shard_id:02d}.idx"
         self.payload_max = payload_max
@@ -209,12 +212,8 @@ class ShardWriter:
             raise ValueError(f"{self.frames_path}: the writer is closed")
         if self.rx_mono_ns_last is not None and mono < self.rx_mono_ns_last:
             raise ValueError(f"rx_mono_ns {mono} is before the last one, {self.rx_mono_ns_last}")
-        version = self.version
+        pack_header, pack_entry, magic, header_bytes, version = self._layout
         stamps = check_stamps(version, mono, wall)
-        pack_header = HEADER[version].pack
-        pack_entry = IDX[version].pack
-        magic = MAGIC[version]
-        header_bytes = HEADER[version].size
         offset = self._written[1]
         parts: list[bytes] = []
         entries: list[bytes] = []
