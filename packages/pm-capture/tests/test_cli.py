@@ -1,6 +1,7 @@
 """The program as its users run it: processes, streams, exit codes."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -196,6 +197,50 @@ def test_a_second_signal_ends_it_at_once_unsealed(
             assert not (tmp_path / "runs" / "r" / "fatal.json").exists()
 
     asyncio.run(run())
+
+
+@posix
+@pytest.mark.parametrize("loop", ["--uvloop", "--no-uvloop"])
+def test_a_process_that_stood_still_reads_before_it_judges(
+    loop: str,
+    tmp_path: Path,
+    flags: Callable[[str], list[str]],
+    new_venue: Callable[..., Any],
+    left_run: Callable[..., Any],
+) -> None:
+    """The answer to the PING is in the kernel when the process wakes up, and its deadline is long over."""
+    process: asyncio.subprocess.Process
+    pings: asyncio.Queue[None] = asyncio.Queue()
+
+    async def script(connection: ServerConnection, _: int) -> None:
+        async for text in connection:
+            if text != "PING":
+                continue
+            if pings.empty():
+                process.send_signal(signal.SIGSTOP)
+                await connection.send("PONG")
+                # Only real time makes the deadline of a process pass that stands still.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.Event().wait(), 0.3)
+                process.send_signal(signal.SIGCONT)
+            else:
+                await connection.send("PONG")
+            pings.put_nowait(None)
+            if pings.qsize() == 3:
+                process.send_signal(signal.SIGTERM)
+
+    async def run() -> None:
+        nonlocal process
+        async with new_venue(script) as venue:
+            process = await start(
+                *flags(venue.url), loop,
+                "--ws-ping-interval-seconds", "0.05", "--ws-ping-timeout-seconds", "0.2",
+            )  # fmt: skip
+            await process.communicate()
+            assert process.returncode == 0
+
+    asyncio.run(run())
+    assert left_run(tmp_path / "runs" / "r").of("reconnect") == []
 
 
 @posix

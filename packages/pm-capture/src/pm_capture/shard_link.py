@@ -175,9 +175,12 @@ class ShardLink:
         if due is not None:
             delay_ns = max(0, due - self._stamper.now())
             loop = asyncio.get_running_loop()
-            # One more turn of the loop lets bytes that are already here be read before anybody
-            # concludes that nothing came: after a stall the timers are late, and so are the reads.
-            self._timer = loop.call_later(delay_ns / NS_PER_S, loop.call_soon, self._due)
+            # After a stall the timers are late, and so are the reads. Two more turns of the loop let
+            # bytes that are already here be read before anybody concludes that nothing came: asyncio
+            # polls its sockets before a turn's callbacks, uvloop between them.
+            self._timer = loop.call_later(
+                delay_ns / NS_PER_S, loop.call_soon, loop.call_soon, self._due
+            )
 
     def _disarm(self) -> None:
         if self._timer is not None:
