@@ -60,19 +60,23 @@ def peek(payload: bytes) -> Peek:
         return _KEEPALIVE
     if b"\\" in payload:
         return _peek_escaped(payload)
-    # Without a backslash every quote is a bare one, and two searches in C are all there is to do.
+    # Without a backslash every quote is a bare one, and two searches in C are all there is to do. What
+    # nearly every frame has, one type and one or two tokens, is spelt out: this runs for each of them.
     ids = _ASSET_IDS(payload)
-    tokens: tuple[str, ...]
-    try:
-        if len(ids) == 2:  # both tokens of a market, in nearly every price change
-            first, second = ids
-            tokens = (first.decode(),) if first == second else (first.decode(), second.decode())
-        else:
-            tokens = tuple(dict.fromkeys([value.decode() for value in ids]))
-        types = tuple([value.decode() for value in _EVENT_TYPES(payload)])
-    except UnicodeDecodeError:
-        return _peek_escaped(payload)
-    return Peek(types, tokens)
+    found = _EVENT_TYPES(payload)
+    if len(found) == 1 and 0 < len(ids) < 3:
+        try:
+            types = (found[0].decode(),)
+            if len(ids) == 1 or ids[0] == ids[1]:
+                return Peek(types, (ids[0].decode(),))
+            return Peek(types, (ids[0].decode(), ids[1].decode()))
+        except UnicodeDecodeError:
+            pass  # not UTF-8, so no message of the venue: replaced below
+    return Peek(_texts(found), tuple(dict.fromkeys(_texts(ids))))
+
+
+def _texts(values: list[bytes]) -> tuple[str, ...]:
+    return tuple([value.decode("utf-8", "replace") for value in values])
 
 
 def _peek_escaped(payload: bytes) -> Peek:
