@@ -428,9 +428,8 @@ def test_heartbeats_and_metrics_tell_what_was_recorded(
 
     done = run_in_loop(main())
     beats = done.left.of("heartbeat")
-    assert beats
     assert beats[-1]["frames_total"] == 1
-    assert beats[-1]["shards_connected"] == 1
+    assert max(beat["shards_connected"] for beat in beats) == 1
     lines = (done.left.path / "metrics" / "global.ndjson").read_text().splitlines()
     assert len(lines) == len(beats) + 1
     last = json.loads(lines[-1])

@@ -35,7 +35,7 @@ def seal(
     text = sums(digests)
     write_file(run_dir / paths.SUMS, text, files)
     mono, wall = closed
-    document = {
+    document: dict[str, object] = {
         "seal_version": SEAL_VERSION,
         "run_id": run_id,
         "stop_reason": stop_reason,
@@ -46,7 +46,18 @@ def seal(
         "bytes_total": sum(shard.frames_bytes for shard in shards),
         "shards": {str(shard.shard_id): _counts(shard) for shard in shards},
     }
+    document["seal_sha256"] = self_digest(document)
     write_file(run_dir / paths.SEAL, json.dumps(document, indent=2).encode("utf-8") + b"\n", files)
+
+
+def self_digest(document: Mapping[str, object]) -> str:
+    """SHA-256 of the canonical JSON of a seal without its own digest.
+
+    Everything else in a seal can be compared with something; the closing stamps only with this.
+    """
+    told = {key: value for key, value in document.items() if key != "seal_sha256"}
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def _counts(shard: ShardWriter) -> dict[str, int | None]:
