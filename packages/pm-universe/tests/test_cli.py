@@ -163,10 +163,13 @@ def test_names(run: Run, listed: list[str]) -> None:
         ["discover", "--retries", "-1"],
         ["discover", "--json", "--tsv"],
         ["discover", "extra"],
+        ["resolutions"],
+        ["resolutions", "run", "extra"],
+        ["resolutions", "run", "--gamma-base-url", "gamma"],
     ],
 )
-def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:
-    done = run(*arguments)
+def test_wrong_usage_is_2(call: Run, arguments: list[str]) -> None:
+    done = call(*arguments)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"usage: pm-universe" in done.stderr
 
@@ -174,7 +177,10 @@ def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:
 HEAVY = ("aiolimiter", "asyncio", "dataclasses", "httpx2", "msgspec", "stamina")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["discover", "--help"], ["--version"], ["oops"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["discover", "--help"], ["resolutions", "--help"], ["--version"], ["oops"]],
+)
 def test_nothing_heavy_is_imported_before_there_is_something_to_do(arguments: list[str]) -> None:
     script = (
         "import sys\nfrom pm_universe.__main__ import main\n"

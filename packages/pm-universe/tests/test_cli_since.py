@@ -18,22 +18,22 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.fixture
-def directory(run: Run, venue: Any, make_market: MakeMarket, tmp_path: Path) -> Path:
+def directory(call: Run, venue: Any, make_market: MakeMarket, tmp_path: Path) -> Path:
     """A universe of three markets, written as generation 0."""
     venue.filters([make_market(number) for number in range(3)])
     directory = tmp_path / "universe"
-    done = run("discover", "--gamma-base-url", venue.url, "--out", directory / "000000.json")
+    done = call("discover", "--gamma-base-url", venue.url, "--out", directory / "000000.json")
     assert done.returncode == 0
     venue.requests.clear()
     return directory
 
 
 def test_a_timeline_of_generations(
-    run: Run, venue: Any, make_market: MakeMarket, directory: Path
+    call: Run, venue: Any, make_market: MakeMarket, directory: Path
 ) -> None:
     def refreshed(version: int) -> dict[str, Any]:
         out = directory / f"{version:06d}.json"
-        done = run("discover", "--gamma-base-url", venue.url, "--since", directory, "--out", out)
+        done = call("discover", "--gamma-base-url", venue.url, "--since", directory, "--out", out)
         assert (done.returncode, done.stderr) == (0, b"")
         assert done.stdout.count(b"\n") == 1
         report: dict[str, Any] = json.loads(done.stdout)
@@ -99,14 +99,14 @@ def test_a_timeline_of_generations(
 
 
 def test_a_full_file_is_a_beginning_too(
-    run: Run, venue: Any, make_market: MakeMarket, directory: Path, tmp_path: Path
+    call: Run, venue: Any, make_market: MakeMarket, directory: Path, tmp_path: Path
 ) -> None:
     venue.filters([make_market(number) for number in range(4)])
     start = directory / "000000.json"
     out = tmp_path / "next.json"
     arguments = ["discover", "--gamma-base-url", venue.url, "--since", start]
-    assert run(*arguments, "--out", out).returncode == 0
-    printed = json.loads(run(*arguments, "--json").stdout)
+    assert call(*arguments, "--out", out).returncode == 0
+    printed = json.loads(call(*arguments, "--json").stdout)
     written = json.loads(out.read_bytes())
     for stamp in ("created_wall_ns_utc", "created_mono_ns"):
         del printed[stamp], written[stamp]
@@ -115,10 +115,10 @@ def test_a_full_file_is_a_beginning_too(
 
 
 def test_without_a_file_the_changes_are_listed(
-    run: Run, venue: Any, make_market: MakeMarket, directory: Path
+    call: Run, venue: Any, make_market: MakeMarket, directory: Path
 ) -> None:
     venue.filters([make_market(0, closed=True), make_market(1, orderMinSize=9), make_market(3)])
-    done = run("discover", "--gamma-base-url", venue.url, "--since", directory)
+    done = call("discover", "--gamma-base-url", venue.url, "--since", directory)
     assert done.returncode == 0
     assert done.stdout == (
         b"500000\tremoved\tnumber-0\tWill number 0 come up?\tclosed\n"
@@ -129,25 +129,25 @@ def test_without_a_file_the_changes_are_listed(
 
 
 def test_incumbents_stay_under_the_cap_and_the_rest_is_counted(
-    run: Run, venue: Any, make_market: MakeMarket, directory: Path, tmp_path: Path
+    call: Run, venue: Any, make_market: MakeMarket, directory: Path, tmp_path: Path
 ) -> None:
     rich = [make_market(number, volume24hr=10**6) for number in (7, 8)]
     venue.filters([*(make_market(number) for number in range(3)), *rich])
     command = ["discover", "--gamma-base-url", venue.url, "--since", directory]
-    done = run(*command, "--max-markets", 3, "--out", tmp_path / "next.json")
+    done = call(*command, "--max-markets", 3, "--out", tmp_path / "next.json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["changed"] is False
     assert done.stderr == b"pm-universe: 2 markets dropped by --max-markets\n"
 
 
 def test_a_recent_sweep_is_recorded(
-    run: Run, venue: Any, make_market: MakeMarket, directory: Path, tmp_path: Path
+    call: Run, venue: Any, make_market: MakeMarket, directory: Path, tmp_path: Path
 ) -> None:
     fresh = make_market(3, startDate="2999-01-01T00:00:00Z")
     venue.filters([*(make_market(number) for number in range(3)), make_market(4), fresh])
     out = tmp_path / "next.json"
     command = ["discover", "--gamma-base-url", venue.url, "--since", directory]
-    assert run(*command, "--sweep", "recent", "--out", out).returncode == 0
+    assert call(*command, "--sweep", "recent", "--out", out).returncode == 0
     written = json.loads(out.read_bytes())
     assert written["selection"]["sweep"] == "recent"
     assert [row["slug"] for row in written["added"]] == ["number-3"]
@@ -162,12 +162,14 @@ def test_a_recent_sweep_is_recorded(
     ],
 )
 def test_a_since_that_is_none_costs_not_even_a_request(
-    run: Run, venue: Any, tmp_path: Path, content: bytes | None, code: int, words: bytes
+    call: Run, venue: Any, tmp_path: Path, content: bytes | None, code: int, words: bytes
 ) -> None:
     since = tmp_path / "since.json"
     if content is not None:
         since.write_bytes(content)
-    done = run("discover", "--gamma-base-url", venue.url, "--since", since, "--out", tmp_path / "o")
+    done = call(
+        "discover", "--gamma-base-url", venue.url, "--since", since, "--out", tmp_path / "o"
+    )
     assert (done.returncode, done.stdout) == (code, b"")
     assert words in done.stderr
     assert b"Traceback" not in done.stderr
@@ -176,21 +178,21 @@ def test_a_since_that_is_none_costs_not_even_a_request(
 
 
 def test_a_venue_without_markets_leaves_the_old_universe(
-    run: Run, venue: Any, directory: Path, tmp_path: Path
+    call: Run, venue: Any, directory: Path, tmp_path: Path
 ) -> None:
     venue.filters([])
     out = tmp_path / "next.json"
-    done = run("discover", "--gamma-base-url", venue.url, "--since", directory, "--out", out)
+    done = call("discover", "--gamma-base-url", venue.url, "--since", directory, "--out", out)
     assert (done.returncode, done.stdout) == (6, b"")
     assert not out.exists()
 
 
-def test_filters_are_opt_in_and_recorded(run: Run, venue: Any, make_market: MakeMarket) -> None:
+def test_filters_are_opt_in_and_recorded(call: Run, venue: Any, make_market: MakeMarket) -> None:
     venue.filters(
         [make_market(1), make_market(2, slug="btc-up"), make_market(3, question="Is BTC up?")]
     )
     command = ["discover", "--gamma-base-url", venue.url, "--json", "--market-regex", "^BTC|btc"]
-    done = run(*command, "--capture-use-market-filters")
+    done = call(*command, "--capture-use-market-filters")
     document = json.loads(done.stdout)
     assert [row["market_id"] for row in document["markets"]] == ["500002", "500003"]
     assert document["selection"] == document["selection"] | {
@@ -200,7 +202,7 @@ def test_filters_are_opt_in_and_recorded(run: Run, venue: Any, make_market: Make
     }
     assert document["stats"]["markets_left_out"] == {"filtered": 1}
     for switch in ([], ["--no-capture-use-market-filters"]):
-        done = run(*command, *switch)
+        done = call(*command, *switch)
         document = json.loads(done.stdout)
         assert len(document["markets"]) == 3
         assert document["selection"]["market_regex_effective"] is None
@@ -211,18 +213,17 @@ def test_filters_are_opt_in_and_recorded(run: Run, venue: Any, make_market: Make
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--market-regex", "(btc"], b"'(btc' is no regular expression: missing )"),
+        (["--market-regex", "(btc"], "'(btc' is no regular expression: missing )"),
         (
             ["--capture-use-market-filters", "--market-regex", "a{99999999999}"],
-            b"'a{99999999999}' is no regular expression",
+            "'a{99999999999}' is no regular expression",
         ),
-        (["--capture-use-market-filters"], b"needs --market-regex"),
-        (["--sweep", "recent"], b"--sweep recent needs --since"),
-        (["--sweep", "some"], b"invalid choice"),
+        (["--capture-use-market-filters"], "needs --market-regex"),
+        (["--sweep", "recent"], "--sweep recent needs --since"),
+        (["--sweep", "some"], "invalid choice"),
     ],
 )
-def test_wrong_usage_names_what_is_wrong(run: Run, arguments: list[str], words: bytes) -> None:
-    done = run("discover", *arguments)
+def test_wrong_usage_names_what_is_wrong(call: Run, arguments: list[str], words: str) -> None:
+    done = call("discover", *arguments)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert words in done.stderr
-    assert b"Traceback" not in done.stderr
+    assert words.encode() in done.stderr

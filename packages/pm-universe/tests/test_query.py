@@ -46,7 +46,7 @@ def test_a_cursor_leads_to_the_next_page_and_its_absence_to_the_end(make_page: M
     assert (ids_of(first), first.last) == (["1"], False)  # type: ignore[union-attr]
     assert asked(query) == "/markets/keyset?closed=false&limit=100&after_cursor=a%2Fb%3D"
     second = query.response_received(200, {}, make_page([{"id": "2"}]))
-    assert second == Page(second.entries, last=True)  # type: ignore[union-attr]
+    assert second == Page(second.entries, last=True, path="/markets/keyset")  # type: ignore[union-attr]
     assert query.next_request() is None
     assert query.pages == 2
 
@@ -69,7 +69,7 @@ def test_offset_paging_goes_on_until_an_empty_page(status: int) -> None:
     assert asked(query) == f"{head}&offset=2"
     query.response_received(200, {}, b'[{"id":"3"}]')
     assert asked(query) == f"{head}&offset=3"
-    assert query.response_received(200, {}, b"[]") == Page((), last=True)
+    assert query.response_received(200, {}, b"[]") == Page((), last=True, path="/markets")
     assert query.next_request() is None
     assert query.pages == 3
     assert query.notes == [f"/markets/keyset answered {status}; asking /markets"]

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from .arguments import parser
 from .streams import print_all, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from .discover import Discovery
     from .generation import Delta, Since
     from .http import Patience
@@ -22,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     usage = parser()
     arguments = usage.parse_args(argv)
     try:
+        if arguments.command == "resolutions":
+            return _resolutions(arguments)
         return _discover(arguments, usage)
     except BrokenPipeError:
         # Whoever read our output has seen enough. Python would complain once more when it exits.
@@ -82,6 +87,74 @@ def _discover(arguments: argparse.Namespace, usage: argparse.ArgumentParser) -> 
     return 0
 
 
+def _resolutions(arguments: argparse.Namespace) -> int:
+    import os
+    import time
+
+    from pm_frames.bundle import open_bundle
+    from pm_frames.command import data_dir_of, resolve_run
+    from pm_frames.errors import BundleError
+
+    from .errors import OutputExists, UniverseError
+    from .publish import publish
+    from .report import resolutions_report
+    from .resolutions_file import VERSION, ResolutionsFile, counted, encode
+    from .resolve import known_markets, resolve
+
+    out: Path | None = arguments.out
+    try:
+        if out is not None and out.exists() and not arguments.force:
+            raise OutputExists(out)
+        run = resolve_run(arguments.run, data_dir_of(arguments.data_dir, os.environ))
+        bundle = open_bundle(run, empty_ok=True)
+        known = known_markets(bundle)
+        with _watched("markets found") as progress:
+            found = resolve(
+                known.rows,
+                arguments.gamma_base_url,
+                now_wall_ns=time.time_ns,
+                page_limit=arguments.page_limit,
+                patience=_patience(arguments),
+                user_agent=_user_agent(),
+                progress=progress,
+            )
+        document = ResolutionsFile(
+            resolutions_version=VERSION,
+            run_id=bundle.run_id,
+            universe_version=known.universe_version,
+            universe_sha256=known.universe_sha256,
+            created_wall_ns_utc=time.time_ns(),
+            gamma_base_url=arguments.gamma_base_url,
+            gamma_pages_fetched=found.pages,
+            counts=counted(found.markets),
+            markets=found.markets,
+        )
+        content = encode(document)
+        if out is not None:
+            publish(out, content, force=arguments.force)
+    except (UniverseError, BundleError) as error:
+        tell(f"pm-universe: {error}")
+        return error.exit_code
+    for note in found.notes:
+        tell(f"pm-universe: {note}")
+    print_all(
+        content.decode() if out is None else resolutions_report(document, found, content, out)
+    )
+    return 0
+
+
+@contextmanager
+def _watched(what: str) -> "Iterator[Callable[[int, int], None] | None]":
+    """Show progress on a terminal, and clear it away in the end."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        yield lambda pages, count: tell(f"\r{pages} pages, {count} {what} ", end="")
+    finally:
+        tell("\r\033[K", end="")
+
+
 def _wanted(arguments: argparse.Namespace, usage: argparse.ArgumentParser) -> "Wanted":
     import re
 
@@ -108,11 +181,7 @@ def _wanted(arguments: argparse.Namespace, usage: argparse.ArgumentParser) -> "W
 def _run(arguments: argparse.Namespace, wanted: "Wanted", since: "Since | None") -> "Discovery":
     from .discover import discover
 
-    def progress(pages: int, markets: int) -> None:
-        tell(f"\r{pages} pages, {markets} markets ", end="")
-
-    is_watched = sys.stderr.isatty()
-    try:
+    with _watched("markets") as progress:
         return discover(
             arguments.gamma_base_url,
             wanted,
@@ -121,11 +190,8 @@ def _run(arguments: argparse.Namespace, wanted: "Wanted", since: "Since | None")
             page_limit=arguments.page_limit,
             patience=_patience(arguments),
             user_agent=_user_agent(),
-            progress=progress if is_watched else None,
+            progress=progress,
         )
-    finally:
-        if is_watched:
-            tell("\r\033[K", end="")
 
 
 def _user_agent() -> str:

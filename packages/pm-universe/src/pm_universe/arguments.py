@@ -21,6 +21,15 @@ exit codes: 0 done, also when nothing changed; 2 usage, the output file exists, 
 something else, or has no market to select
 """
 
+RESOLUTIONS_EPILOG = """\
+stdout: the document, or with --out one JSON object that reports on it, on one line.
+stderr: words.
+
+exit codes: 0 done, however many markets are still open (the report counts them); 2 usage, no such run,
+a run without a universe, or the output file exists; 4 its universe is damaged; 5 the file cannot be
+written; 6 the venue is unreachable, refuses, or answers something else
+"""
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole program; `command` in what it parses is the command's name."""
@@ -39,6 +48,16 @@ def parser() -> argparse.ArgumentParser:
             help="list the universe, or write it, or what changed in it, to a file",
             description="Read the market listing, select from it, and list it or write it to a file.",
             epilog=DISCOVER_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+    )
+    _resolutions(
+        commands.add_parser(
+            "resolutions",
+            help="ask how the markets of a run ended",
+            description="Ask Gamma how every market that a run ever had in its universe ended.",
+            epilog=RESOLUTIONS_EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -83,6 +102,18 @@ def _discover(discover: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print the universe document")
     form.add_argument("--tsv", action="store_true", help="print tab-separated lines")
     _asking(discover)
+
+
+def _resolutions(resolutions: argparse.ArgumentParser) -> None:
+    add = resolutions.add_argument
+    add("run", metavar="RUN", help="run directory, run id or unique prefix of one, or @last")
+    add(
+        "--data-dir", type=Path, metavar="DIR",
+        help="where runs/ is (default ./data; PM_DATA_DATA_DIR in the environment wins)",
+    )  # fmt: skip
+    add("--out", type=Path, metavar="FILE", help="write the document, whole or not at all")
+    add("--force", action="store_true", help="replace FILE if it exists")
+    _asking(resolutions)
 
 
 def _asking(command: argparse.ArgumentParser) -> None:

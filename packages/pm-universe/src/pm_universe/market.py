@@ -86,36 +86,36 @@ def parse(entry: Entry) -> Market | BadMarket:
     given = entry.market
     if not isinstance(given, dict):
         return BadMarket(reason="not_an_object", market_id=None)
-    market_id = _text(given.get("id"))
+    market_id = text_of(given.get("id"))
     events = _events(given, entry.event)
     event = events[0] if events else {}
-    condition_id = _text(given.get("conditionId"))
+    condition_id = text_of(given.get("conditionId"))
     if condition_id is None:
         return BadMarket(reason="no_condition_id", market_id=market_id)
-    version = _text(given.get("version"))
-    token_ids = _texts(given.get("positionIds" if version == "v2" else "clobTokenIds"))
-    outcomes = _texts(given.get("outcomes"))
+    version = text_of(given.get("version"))
+    token_ids = texts_of(given.get("positionIds" if version == "v2" else "clobTokenIds"))
+    outcomes = texts_of(given.get("outcomes"))
     if reason := _bad_tokens(token_ids, outcomes):
         return BadMarket(reason=reason, market_id=market_id)
     row = MarketRow(
         market_id=market_id or "",
         condition_id=condition_id,
-        slug=_text(given.get("slug")) or "",
-        question=_text(given.get("question")) or "",
-        category=_text(given.get("category")) or _text(event.get("category")),
-        event_id=_text(event.get("id")),
-        event_slug=_text(event.get("slug")),
+        slug=text_of(given.get("slug")) or "",
+        question=text_of(given.get("question")) or "",
+        category=text_of(given.get("category")) or text_of(event.get("category")),
+        event_id=text_of(event.get("id")),
+        event_slug=text_of(event.get("slug")),
         neg_risk=_either(given, event, "negRisk"),
         neg_risk_augmented=_either(given, event, "negRiskAugmented"),
-        neg_risk_market_id=_text(given.get("negRiskMarketID"))
-        or _text(event.get("negRiskMarketID")),
+        neg_risk_market_id=text_of(given.get("negRiskMarketID"))
+        or text_of(event.get("negRiskMarketID")),
         tick_size=_decimal(given.get("orderPriceMinTickSize")),
         min_size=_decimal(given.get("orderMinSize")),
         fees_enabled=_boolean(given.get("feesEnabled")),
-        fee_type=_text(given.get("feeType")),
+        fee_type=text_of(given.get("feeType")),
         fee_schedule=_fee_schedule(given.get("feeSchedule")),
         seconds_delay=_count(given.get("secondsDelay")),
-        end_date=_text(given.get("endDate")) or _text(event.get("endDate")),
+        end_date=text_of(given.get("endDate")) or text_of(event.get("endDate")),
         version=version,
         tokens=tuple(
             Token(token_id=token_id, outcome=outcome)
@@ -129,9 +129,9 @@ def parse(entry: Entry) -> Market | BadMarket:
         archived=_boolean(given.get("archived")),
         accepting_orders=_boolean(given.get("acceptingOrders")),
         order_book=_boolean(given.get("enableOrderBook")),
-        event_slugs=tuple(slug for each in events if (slug := _text(each.get("slug")))),
+        event_slugs=tuple(slug for each in events if (slug := text_of(each.get("slug")))),
         volume_24h_e6=_volume_e6(given.get("volume24hr")),
-        updated_at=_text(given.get("updatedAt")) or "",
+        updated_at=text_of(given.get("updatedAt")) or "",
     )
 
 
@@ -160,7 +160,7 @@ def _either(given: dict[str, object], event: dict[str, object], key: str) -> boo
     return (_boolean(event.get(key)) if stated is None else stated) or False
 
 
-def _text(value: object) -> str | None:
+def text_of(value: object) -> str | None:
     """Return a text that is not empty and can be written as UTF-8; numbers are texts here."""
     if not isinstance(value, str) or not (value := value.strip()):
         return None
@@ -168,7 +168,7 @@ def _text(value: object) -> str | None:
     return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
-def _texts(value: object) -> list[str]:
+def texts_of(value: object) -> list[str]:
     """Read a list given as an array, as JSON text or as comma text; [] if it is none of them."""
     if isinstance(value, str):
         if value.lstrip()[:1] == "[":
@@ -180,7 +180,7 @@ def _texts(value: object) -> list[str]:
             value = value.split(",")
     if not isinstance(value, list):
         return []
-    texts = [_text(each) for each in value]
+    texts = [text_of(each) for each in value]
     known = [text for text in texts if text is not None]
     return known if len(known) == len(texts) else []
 
@@ -192,12 +192,12 @@ def _boolean(value: object) -> bool | None:
 
 
 def _decimal(value: object) -> str | None:
-    text = _text(value)
+    text = text_of(value)
     return text if text is not None and DECIMAL.match(text) else None
 
 
 def _count(value: object) -> int | None:
-    text = _text(value)
+    text = text_of(value)
     return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 9 else None
 
 

@@ -71,10 +71,11 @@ class Entry(NamedTuple):
 
 
 class Page(NamedTuple):
-    """The markets of one answer; `last` when nothing is left to ask for."""
+    """The markets of one answer; `last` when nothing is left to ask for; the path asked."""
 
     entries: tuple[Entry, ...]
     last: bool
+    path: str = ""
 
 
 class Wait(NamedTuple):
@@ -243,7 +244,7 @@ class Query:
         self.pages += 1
         self._check_progress(items, cursor, request, body)
         self._advance(items, cursor)
-        return Page(tuple(_entries(items, listing)), self._listing is None)
+        return Page(tuple(_entries(items, listing)), self._listing is None, listing.path)
 
     def _wait(self, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> Wait:
         seconds = retry_after_seconds(headers)

@@ -1,4 +1,4 @@
-"""What a discovery tells about itself on one line, for whoever started it."""
+"""What the program tells about what it did on one line, for whoever started it."""
 
 import hashlib
 import json
@@ -9,6 +9,8 @@ import msgspec
 
 from .discover import Discovery
 from .generation import SIMULATION_FIELDS, Delta
+from .resolutions_file import ResolutionsFile
+from .resolve import Resolved
 from .universe_file import UniverseFile
 
 
@@ -36,6 +38,23 @@ def report(
         "file": str(out) if content is not None else None,
         "bytes": len(content) if content is not None else None,
         "sha256": hashlib.sha256(content).hexdigest() if content is not None else None,
+    }
+    return json.dumps(told, ensure_ascii=False) + "\n"
+
+
+def resolutions_report(
+    document: ResolutionsFile, found: Resolved, content: bytes, out: Path
+) -> str:
+    """Return one JSON object on one line about a file of resolutions that was written."""
+    told = {
+        "run_id": document.run_id,
+        "gamma_pages_fetched": document.gamma_pages_fetched,
+        "markets": len(document.markets),
+        **document.counts,
+        "notes": list(found.notes),
+        "file": str(out),
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
     }
     return json.dumps(told, ensure_ascii=False) + "\n"
 
