@@ -44,6 +44,7 @@ class NaiveClient:
     books: dict[str, Book] = field(default_factory=dict)
     siblings: dict[str, list[str]] = field(default_factory=dict)
     last_trade: dict[str, str] = field(default_factory=dict)
+    last_trade_at_end: dict[str, str] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     checked: int = 0
 
@@ -166,6 +167,9 @@ class NaiveClient:
             if position >= self._position
         ]
         candidates = [self.last_trade[book.market], *ahead[:PRINTS_AHEAD]]
+        if len(ahead) < PRINTS_AHEAD and book.market in self.last_trade_at_end:
+            # The print was still to come when the frames ended; the venue's `GET /book` knows it.
+            candidates.append(self.last_trade_at_end[book.market])
         hashes = [self.hash_of(token, timestamp, last_trade) for last_trade in candidates]
         assert stated in hashes, (self._position, token)
         self.checked += 1

@@ -140,7 +140,7 @@ def sums(run_dir: Path) -> bytes:
 
 
 def seal(
-    shards: Mapping[int, Sequence[Record]], sums_text: bytes, version: int, *, self_digest: bool
+    shards: Mapping[int, Sequence[Record]], sums_text: bytes, version: int
 ) -> dict[str, object]:
     stated: dict[str, object] = {}
     for shard, items in shards.items():
@@ -166,9 +166,8 @@ def seal(
         "bytes_total": sum(len(encode_pair(items, version)[0]) for items in shards.values()),
         "shards": stated,
     }
-    if self_digest:
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        values["seal_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    values["seal_sha256"] = hashlib.sha256(text.encode()).hexdigest()
     return values
 
 
@@ -178,7 +177,6 @@ def write_run(
     shards: Mapping[int, Sequence[Record]] | None = None,
     sealed: bool = True,
     version: int = 2,
-    self_digest: bool = True,
 ) -> Path:
     shards = {0: sample_records(6), 1: sample_records(3)} if shards is None else shards
     (run_dir / "capture").mkdir(parents=True)
@@ -200,14 +198,14 @@ def write_run(
     if sealed:
         text = sums(run_dir)
         (run_dir / "SHA256SUMS").write_bytes(text)
-        values = seal(shards, text, version, self_digest=self_digest)
+        values = seal(shards, text, version)
         (run_dir / "seal.json").write_text(json.dumps(values, indent=2) + "\n", newline="")
     return run_dir
 
 
 @pytest.fixture(scope="session")
 def build_run() -> Callable[..., Path]:
-    """Return the builder: (run_dir, shards=, sealed=, version=, self_digest=) → run_dir."""
+    """Return the builder: (run_dir, shards=, sealed=, version=) → run_dir."""
     return write_run
 
 

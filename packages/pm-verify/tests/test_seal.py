@@ -15,8 +15,7 @@ def rewrite(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path = run / "seal.json"
     values = json.loads(path.read_text())
     change(values)
-    if "seal_sha256" in values:
-        values["seal_sha256"] = self_digest(values)
+    values["seal_sha256"] = self_digest(values)
     path.write_text(json.dumps(values))
 
 
@@ -91,15 +90,19 @@ def test_own_digest_protects_what_nothing_else_states(sealed_run: Path) -> None:
     assert set(verify_run(sealed_run).counts) == {Code.SEAL_SELF_DIGEST}
 
 
-def test_without_own_digest_an_unknown_key_is_told(
-    build_run: Callable[..., Path], tmp_path: Path
-) -> None:
-    run = build_run(tmp_path / "run", self_digest=False)
-    assert verify_run(run).ok
-    rewrite(run, lambda values: values.update(future=1))
-    report = verify_run(run)
-    assert set(report.counts) == {Code.SEAL_KEY_UNKNOWN}
-    assert report.exit_code == 3
+def test_without_own_digest_nothing_protects_a_seal(sealed_run: Path) -> None:
+    path = sealed_run / "seal.json"
+    values = json.loads(path.read_text())
+    del values["seal_sha256"]
+    path.write_text(json.dumps(values))
+    report = verify_run(sealed_run)
+    assert set(report.counts) == {Code.SEAL_DAMAGED}
+    assert report.exit_code == 4
+
+
+def test_a_key_of_a_newer_writer_is_protected_and_allowed(sealed_run: Path) -> None:
+    rewrite(sealed_run, lambda values: values.update(future=1))
+    assert verify_run(sealed_run).ok
 
 
 def test_seal_says_another_digest_of_the_sums(sealed_run: Path) -> None:

@@ -282,12 +282,6 @@ class Code(Enum):
     SEAL_SELF_DIGEST = Kind(
         "PMV072", _CORRUPT, "seal.json has not the digest that it states of itself", _RESTORE
     )
-    SEAL_KEY_UNKNOWN = Kind(
-        "PMV073",
-        _TOLERABLE,
-        "seal.json has a key that is not known here and nothing protects",
-        _NEWER,
-    )
     SEAL_DISAGREES = Kind(
         "PMV074",
         _CORRUPT,
