@@ -19,7 +19,7 @@ from pm_capture.shard_session import ShardSession, State
 from pm_capture.syncer import Syncer
 from pm_frames import BundleError
 
-WATERMARK_SECONDS = 0.02
+WATERMARK_NS = 20_000_000
 HEARTBEATS_KEPT = 10
 NS_PER_S = 1_000_000_000
 
@@ -56,8 +56,8 @@ class Run:
         ]
         self._syncer = Syncer(recorder.sync, self._sync_failed)
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
-        self._tick_due = 0.0
-        self._lag_s = 0.0
+        self._tick_due = 0
+        self._lag_ns = 0
         self._heartbeats: deque[dict[str, int]] = deque(maxlen=HEARTBEATS_KEPT)
         self._beat_at = self._stamper.now()
         self._facts = [self._facts_of(link) for link in self._links]
@@ -83,7 +83,7 @@ class Run:
         for link in self._links:
             link.start()
         self._syncer.start()
-        self._tick_due = self._loop.time()
+        self._tick_due = self._stamper.now()
         self._watermark_tick()
         self._timers[self._beat] = self._loop.call_later(self._heartbeat_seconds, self._beat)
         if duration_seconds is not None:
@@ -148,11 +148,11 @@ class Run:
 
     def _watermark_tick(self) -> None:
         """Publish, and take the lateness of this very timer as the lag of the event loop."""
-        now = self._loop.time()
-        self._lag_s = max(self._lag_s, now - self._tick_due)
-        self._tick_due = now + WATERMARK_SECONDS
+        now = self._stamper.now()
+        self._lag_ns = max(self._lag_ns, now - self._tick_due)
+        self._tick_due = now + WATERMARK_NS
         self._timers[self._watermark_tick] = self._loop.call_later(
-            WATERMARK_SECONDS, self._watermark_tick
+            WATERMARK_NS / NS_PER_S, self._watermark_tick
         )
         try:
             self._recorder.publish_watermark()
@@ -188,13 +188,13 @@ class Run:
         ]
         extra = {
             "durable_frames": self._recorder.durable_frames,
-            "loop_lag_ms_max_last_interval": self._lag_s * 1000,
+            "loop_lag_ms_max_last_interval": self._lag_ns / 1e6,
             "metrics_writer_errors": self._recorder.metrics_errors,
         }
         self._recorder.global_metrics(beat, facts, self._facts, merged(told), extra)
         self._facts = facts
         self._beat_at = mono
-        self._lag_s = 0.0
+        self._lag_ns = 0
 
     def _facts_of(self, link: ShardLink) -> ShardFacts:
         session = link.session
