@@ -211,6 +211,17 @@ def test_a_slow_reader_gets_every_line(
     assert (done.returncode, done.stdout.count(b"\n")) == (0, 500)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
+def test_a_path_that_is_no_utf8_is_told_in_json(
+    run: Run, listed: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "u\udcff.json"
+    done = run(*listed, "--out", path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["file"] == str(path)
+    assert len(read(path).markets) == 3
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a reader that leaves is silent only on POSIX")
 def test_a_reader_that_leaves_hears_no_complaint(venue: Any, make_market: MakeMarket) -> None:
     long_ones = [make_market(number, question="Why? " * 400) for number in range(2000)]

@@ -221,6 +221,8 @@ def test_filters_are_opt_in_and_recorded(call: Run, venue: Any, make_market: Mak
         (["--capture-use-market-filters"], "needs --market-regex"),
         (["--sweep", "recent"], "--sweep recent needs --since"),
         (["--sweep", "some"], "invalid choice"),
+        (["--market-regex", "\udcff"], "argument --market-regex: expected UTF-8"),
+        (["--event", "\udcff"], "argument --event: expected UTF-8"),
     ],
 )
 def test_wrong_usage_names_what_is_wrong(call: Run, arguments: list[str], words: str) -> None:

@@ -73,9 +73,16 @@ def _discover(discover: argparse.ArgumentParser) -> None:
         help="cap, applied after the selection: markets of --since stay, then the most traded events "
         "come first and whole (%(default)s)",
     )  # fmt: skip
-    add("--event", action="append", default=[], metavar="SLUG", help="only this event; repeatable")
     add(
-        "--market", action="append", default=[], metavar="SLUG|0x...",
+        "--event",
+        type=name,
+        action="append",
+        default=[],
+        metavar="SLUG",
+        help="only this event; repeatable",
+    )
+    add(
+        "--market", type=name, action="append", default=[], metavar="SLUG|0x...",
         help="only this market, by slug or condition id; repeatable",
     )  # fmt: skip
     add(
@@ -83,7 +90,7 @@ def _discover(discover: argparse.ArgumentParser) -> None:
         help="apply --market-regex (%(default)s)",
     )  # fmt: skip
     add(
-        "--market-regex", metavar="REGEX",
+        "--market-regex", type=name, metavar="REGEX",
         help="only markets with this in their slug or question, in any case; ignored without "
         "--capture-use-market-filters",
     )  # fmt: skip
@@ -151,6 +158,13 @@ def base_url(text: str) -> str:
             f"expected http(s)://HOST[:PORT][/PATH] without a name or password, found {text!r}"
         )
     return text.rstrip("/")
+
+
+def name(text: str) -> str:
+    """Read a text that can stand in a file and in a URL."""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise argparse.ArgumentTypeError(f"expected UTF-8, found {text!r}")
+    return text
 
 
 def positive_int(text: str) -> int:
