@@ -3,7 +3,6 @@ import re
 from pathlib import Path
 
 from pm_frames.command import ExitCode
-
 from pm_verify.findings import LISTED_PER_CODE_MAX, Code, Scene, Tally
 
 ROOT = Path(__file__).parents[3]

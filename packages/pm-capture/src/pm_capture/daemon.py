@@ -16,8 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pm_frames.command import ExitCode
-
 from pm_capture import discovery, environment, manifest, sharding
 from pm_capture.durable import write_file
 from pm_capture.fatal import Fatal, fatal_of
@@ -37,6 +35,7 @@ from pm_capture.stamper import Precision, Stamper, precision
 from pm_capture.subscribe import SubscribeCaps
 from pm_capture.universe import Universe, UniverseError, parse_universe, read_universe
 from pm_frames import BundleError, paths
+from pm_frames.command import ExitCode
 
 CLOCK_SOURCE = "perf_counter_ns"
 CLOCK_SAMPLES = 1000

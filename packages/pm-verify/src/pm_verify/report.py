@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pm_frames.command import ExitCode, severest
-
 from pm_verify.findings import Code, Finding
 from pm_verify.shard_result import ShardResult
 
