@@ -99,7 +99,7 @@ def test_universe_files_are_in_order(make_run: MakeRun) -> None:
 @pytest.mark.parametrize(
     ("data", "offset", "match"),
     [
-        (b'{"a": 1,}', 8, "not JSON"),
+        (b'{"a": 1 x', 8, "not JSON"),
         ('{"é": 1, x'.encode(), 10, "not JSON"),
         (b'{"a": "\xff"}', 7, "not UTF-8"),
         (b"[]", 0, "not a JSON object"),
