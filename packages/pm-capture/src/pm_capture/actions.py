@@ -18,6 +18,7 @@ class Trigger(StrEnum):
     PEER_CLOSED = "peer_closed"
     INVALID_OPERATION = "invalid_operation"
     STOP = "stop"
+    REFRESH = "universe_refresh"  # planned: a shard without tokens has no use for a connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,11 @@ class FatalReason(StrEnum):
     MONO_TIME_QUANTIZED = "MONO_TIME_QUANTIZED"
     WRITE_FAILED = "WRITE_FAILED"
     INTERNAL_ASSERT = "INTERNAL_ASSERT"
+    CHURN_GUARD_SUSTAINED = "CHURN_GUARD_SUSTAINED"
+
+
+class ChurnGuardSustained(Exception):
+    """The universe has been changing too much for too long; what is captured is no longer what is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ def fatal_of(error: BaseException) -> Fatal:
         runlog = error.path is not None and error.path.name == paths.RUNLOG
         reason = FatalReason.RUNLOG_FAILURE if runlog else FatalReason.FRAME_WRITER_ERROR
         return Fatal(reason, str(error), error)
+    if isinstance(error, ChurnGuardSustained):
+        return Fatal(FatalReason.CHURN_GUARD_SUSTAINED, str(error), error)
     if isinstance(error, OSError):
         return Fatal(FatalReason.WRITE_FAILED, str(error), error)
     return Fatal(FatalReason.INTERNAL_ASSERT, f"{type(error).__name__}: {error}", error)

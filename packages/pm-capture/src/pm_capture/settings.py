@@ -91,6 +91,54 @@ class Settings:
         30.0, "ask again for tokens without a first book after this long; 0 or less: never"
     )
     capture_max_markets: int = _setting(2000, "upper bound on the discovered universe", least=1)
+    # The refresh of the universe; off when a universe file is given.
+    capture_universe_refresh_enable: bool = _setting(
+        default=True, help_text="follow the venue's changes of the universe; not with --universe"
+    )
+    capture_universe_refresh_interval_seconds: float = _setting(
+        60.0, "ask for changes of the universe this often; 0 or less: never"
+    )
+    capture_universe_refresh_timeout_seconds: float = _setting(
+        30.0, "kill the discovery of a refresh after this long, and keep the universe", above=0
+    )
+    capture_universe_refresh_whole_interval_seconds: float = _setting(
+        3600.0,
+        "read the whole venue instead of what is recent this often, with a timeout of ten minutes; "
+        "0 or less: never",
+    )
+    capture_universe_refresh_stagger_seconds: float = _setting(
+        0.25, "between the changes of two shards", least=0
+    )
+    capture_universe_refresh_grace_seconds: float = _setting(
+        30.0, "leave new tokens out of the coverage for this long", least=0
+    )
+    capture_universe_refresh_min_delta_tokens: int = _setting(
+        2, "apply no change of fewer tokens", least=0
+    )
+    capture_universe_refresh_max_churn_pct: float = _setting(
+        10.0, "hold back a change of more than this share of the tokens; 0 or less: none"
+    )
+    capture_universe_refresh_max_interval_seconds: float = _setting(
+        600.0, "the interval doubles with every change held back, up to this", above=0
+    )
+    capture_universe_refresh_churn_guard_consecutive_fatal: int = _setting(
+        5, "end the run when this many changes in a row were held back; 0: never", least=0
+    )
+    capture_expected_churn_enable: bool = _setting(
+        default=True, help_text="let changes pass the guard that the hour or the end dates explain"
+    )
+    capture_expected_churn_window_seconds_5m: float = _setting(
+        30.0, "how near to a full 5 minutes a market of this cadence may change", least=0
+    )
+    capture_expected_churn_window_seconds_15m: float = _setting(60.0, "the same for 15 m", least=0)
+    capture_expected_churn_window_seconds_30m: float = _setting(90.0, "the same for 30 m", least=0)
+    capture_expected_churn_window_seconds_60m: float = _setting(120.0, "the same for 1 h", least=0)
+    capture_expected_churn_expiry_window_seconds: float = _setting(
+        300.0, "how near to its end date any market may change", least=0
+    )
+    capture_expected_churn_min_ratio: float = _setting(
+        0.5, "the share of the changed markets that has to be explained", least=0
+    )
     capture_heartbeat_interval_seconds: float = _setting(
         1.0, "heartbeats and metrics this often", above=0
     )

@@ -30,6 +30,13 @@ class Market(msgspec.Struct, frozen=True):
     market_id: str
     condition_id: str
     tokens: list[Token]
+    slug: str | None = None
+    end_date: str | None = None
+
+    @property
+    def token_ids(self) -> tuple[str, ...]:
+        """Its tokens, in the order of the file."""
+        return tuple(token.token_id for token in self.tokens)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -41,6 +48,7 @@ class Document(msgspec.Struct, frozen=True):
     created_wall_ns_utc: int | None = None
     created_mono_ns: int | None = None
     selection: dict[str, Any] = {}
+    stats: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,10 @@ class Snapshot:
         self._pending.clear()
         self.overdue.clear()
 
+    def forgotten(self, token_ids: Iterable[str]) -> None:
+        """Expect nothing more of tokens that are no longer asked for."""
+        self.books_received(token_ids)
+
     def books_received(self, token_ids: Iterable[str]) -> None:
         """Take note of a `book` event for each token."""
         for token_id in token_ids:
