@@ -63,6 +63,12 @@ def test_it_holds_every_key_of_the_contract() -> None:
             "market_ids": ["7", "8"], "token_ids": ["a", "b", "c"], "created_wall_ns_utc": 4,
             "created_mono_ns": 3, "selection": SELECTION,
         },
+        "universe_refresh": {
+            "enabled": True, "interval_seconds": 60.0, "timeout_seconds": 30.0,
+            "whole_interval_seconds": 3600.0, "stagger_seconds": 0.25, "grace_seconds": 30.0,
+            "min_delta_tokens": 2, "max_churn_pct": 10.0, "max_interval_seconds": 600.0,
+            "churn_guard_consecutive_fatal": 5,
+        },
         "shards": {
             "count": 3,
             "assignments": {

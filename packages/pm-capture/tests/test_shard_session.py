@@ -74,7 +74,7 @@ def note(actions: Sequence[Action], record_type: str) -> dict[str, object]:
 def test_a_shard_without_tokens_never_connects() -> None:
     session = new(())
     assert session.start(0) == []
-    assert session.state is State.STOPPED
+    assert session.state is State.IDLE
     assert session.deadline() is None
     assert session.stop() == []
 

@@ -16,15 +16,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pm_capture import discovery, environment, manifest, sharding
+from pm_capture import discovery, environment, manifest, refresh_config, sharding
 from pm_capture.durable import write_file
 from pm_capture.fatal import Fatal, fatal_of
+from pm_capture.generation import head_of
 from pm_capture.policies.backoff import Backoff
 from pm_capture.policies.confirm import Confirm
 from pm_capture.policies.data_idle import DataIdle
+from pm_capture.policies.grace import Grace
 from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
 from pm_capture.recorder import Recorder
+from pm_capture.refresh_session import RefreshSession
+from pm_capture.refresher import Asking, Refresher
 from pm_capture.run import Run
 from pm_capture.rundir import RunDirectory, new_run_id
 from pm_capture.settings import Resolved, Settings, nanoseconds
@@ -131,6 +135,10 @@ async def _capture(
         heartbeat_seconds=settings.capture_heartbeat_interval_seconds,
         say=shell.say,
     )
+    run.refresh_by(
+        _refresher(run, recorder, universe, shards, resolved, shell),
+        lambda shard_id: _session(settings, shard_id, ()),
+    )
     try:
         digests = _begin(recorder, universe, resolved, shards, shell)
     except (BundleError, OSError, ClockTooCoarse) as error:
@@ -150,6 +158,35 @@ async def _capture(
         return await _fatal(run, fatal, shell)
     shell.say(f"run {run_id}: sealed, {recorder.frames_total} frames, {recorder.bytes_total} bytes")
     return ExitCode.OK
+
+
+def _refresher(
+    run: Run,
+    recorder: Recorder,
+    universe: Universe,
+    shards: Sequence[Sequence[str]],
+    resolved: Resolved,
+    shell: Shell,
+) -> Refresher:
+    settings = resolved.settings
+    asking = None
+    if refresh_config.is_on(settings):
+        asking = Asking(
+            discovery.find_program(shell.environ.get("PATH")),
+            settings.gamma_base_url,
+            settings.capture_max_markets,
+            shell.environ,
+        )
+    elif refresh_config.is_wanted(settings):
+        shell.say("universe refresh is off: a universe file is captured as it is")
+    session = RefreshSession(
+        head_of(universe),
+        dict(enumerate(shards)),
+        hash_shards=sharding.shard_count(len(universe.token_ids), shards_min=settings.ws_shards),
+        policies=refresh_config.policies(settings),
+        stats=universe.document.stats,
+    )
+    return Refresher(session, recorder, run, asking, say=shell.say)
 
 
 async def _fatal(run: Run, fatal: Fatal, shell: Shell) -> int:
@@ -280,6 +317,7 @@ def _session(settings: Settings, shard_id: int, token_ids: Sequence[str]) -> Sha
                 # Shards must not fall into step, and neither must two captures.
                 jitter=random.Random(),
             ),
+            grace=Grace(grace_ns=nanoseconds(settings.capture_universe_refresh_grace_seconds)),
         ),
     )
 

@@ -7,6 +7,7 @@ because what they say has been resolved here already and is passed on as flags.
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 # pm-universe gives up by itself before we would kill it.
 GIVE_UP_SECONDS = 600.0
 TIMEOUT_SECONDS = GIVE_UP_SECONDS + 30.0
+WORDS_MAX = 500
 
 
 class DiscoveryMissing(Exception):
@@ -47,7 +49,14 @@ def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith("PM_")}
 
 
-def command(program: str, *, gamma_base_url: str, markets_max: int, out: Path) -> list[str]:
+def command(
+    program: str,
+    *,
+    gamma_base_url: str,
+    markets_max: int,
+    out: Path,
+    give_up_seconds: float = GIVE_UP_SECONDS,
+) -> list[str]:
     """Return the command line that writes a full universe to `out`."""
     return [
         program,
@@ -57,7 +66,7 @@ def command(program: str, *, gamma_base_url: str, markets_max: int, out: Path) -
         "--max-markets",
         str(markets_max),
         "--total-timeout-seconds",
-        f"{GIVE_UP_SECONDS:g}",
+        f"{give_up_seconds:g}",
         "--out",
         str(out),
     ]
@@ -73,6 +82,36 @@ async def discover(
 
     Its words go to our stderr. Raises `DiscoveryFailed`.
     """
+    code, _, _ = await _run(arguments, environ, timeout_seconds, captured=False)
+    if code != 0:
+        raise DiscoveryFailed(f"pm-universe discover ended with exit code {code}; see above")
+
+
+async def report(
+    arguments: list[str], environ: Mapping[str, str], *, timeout_seconds: float
+) -> dict[str, Any]:
+    """Run discovery like `discover` and return what it reports of itself on stdout.
+
+    Its words are kept back, and the last of them is in the message when it fails: a refresh every
+    minute must not fill anybody's screen. Raises `DiscoveryFailed`.
+    """
+    code, out, err = await _run(arguments, environ, timeout_seconds, captured=True)
+    if code != 0:
+        lines = err.decode("utf-8", "replace").strip().splitlines()
+        words = f": {lines[-1][:WORDS_MAX]}" if lines else ""
+        raise DiscoveryFailed(f"pm-universe discover ended with exit code {code}{words}")
+    try:
+        told = json.loads(out)
+    except ValueError as error:
+        raise DiscoveryFailed(f"pm-universe discover reported no JSON: {error}") from error
+    if not isinstance(told, dict):
+        raise DiscoveryFailed(f"pm-universe discover reported {type(told).__name__}, no object")
+    return told
+
+
+async def _run(
+    arguments: list[str], environ: Mapping[str, str], timeout_seconds: float, *, captured: bool
+) -> tuple[int | None, bytes, bytes]:
     group: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -80,14 +119,15 @@ async def discover(
         process = await asyncio.create_subprocess_exec(
             *arguments,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if captured else subprocess.DEVNULL,
+            stderr=subprocess.PIPE if captured else None,
             env=scrubbed(environ),
             **group,
         )
     except OSError as error:
         raise DiscoveryFailed(f"{arguments[0]} could not be started: {error.strerror}") from error
     try:
-        code = await asyncio.wait_for(process.wait(), timeout_seconds)
+        out, err = await asyncio.wait_for(process.communicate(), timeout_seconds)
     except TimeoutError:
         raise DiscoveryFailed(
             f"pm-universe discover did not end within {timeout_seconds:g} s"
@@ -96,8 +136,7 @@ async def discover(
         if process.returncode is None:
             _kill_group(process.pid)
             await process.wait()
-    if code != 0:
-        raise DiscoveryFailed(f"pm-universe discover ended with exit code {code}; see above")
+    return process.returncode, out or b"", err or b""
 
 
 def _kill_group(pid: int) -> None:

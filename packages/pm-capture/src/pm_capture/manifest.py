@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pm_capture import subscribe
+from pm_capture import refresh_config, subscribe
 from pm_capture.settings import Resolved, shown
 from pm_capture.subscribe import SubscribeCaps
 from pm_capture.universe import Universe
@@ -79,6 +79,7 @@ def build(
             "created_mono_ns": document.created_mono_ns,
             "selection": selection,
         },
+        "universe_refresh": refresh_config.described(settings),
         "shards": {
             "count": len(shards),
             "assignments": {

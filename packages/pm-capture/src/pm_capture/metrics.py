@@ -77,6 +77,7 @@ class ShardFacts:
     down_incidents: int
     startup_connect_ns: int | None
     last_frame_ns: int | None
+    tokens_in_grace: int = 0  # assigned, but not yet counted; `tokens_seen` leaves them out as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +130,10 @@ def global_record(
     facts = list(facts)
     idle = [_idle_s(beat, one) for one in facts if one.tokens_assigned]
     told = [seconds for seconds in idle if seconds is not None]
-    connects = sorted(one.startup_connect_ns for one in facts if one.startup_connect_ns is not None)
     active = [one for one in facts if one.tokens_assigned]
+    connects = sorted(
+        one.startup_connect_ns for one in active if one.startup_connect_ns is not None
+    )
     return {
         **_head("global_metrics", beat),
         **_flow(beat, facts, list(before)),
@@ -213,7 +216,7 @@ def _merged_one(histograms: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _coverage(facts: list[ShardFacts]) -> dict[str, Any]:
-    assigned = sum(one.tokens_assigned for one in facts)
+    assigned = sum(one.tokens_assigned - one.tokens_in_grace for one in facts)
     seen = sum(one.tokens_seen for one in facts)
     return {
         "coverage_pct": 100.0 * seen / assigned if assigned else 100.0,

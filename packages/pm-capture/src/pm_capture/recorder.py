@@ -6,15 +6,26 @@ bundle true; see `stamper.py`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pm_capture.metrics import Beat, Durations, Meters, ShardFacts, global_record, shard_record
 from pm_capture.ndjson import NdjsonFile
 from pm_capture.stamper import Stamper
-from pm_frames import ShardWriter, paths
+from pm_frames import BundleError, ShardWriter, paths
+from pm_frames.errors import RunLocked
 from pm_frames.files import Files, OsFiles
 from pm_frames.runlog import RunlogWriter
 from pm_frames.watermark import WatermarkWriter
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFiles:
+    """The files of a shard that a run has gained; `Recorder.adopt` takes them over."""
+
+    writer: ShardWriter
+    metrics_path: Path
+    metrics: NdjsonFile
 
 
 class Recorder:
@@ -35,6 +46,8 @@ class Recorder:
         Raises `RunLocked` or `WriteFailed` of pm_frames, or OSError.
         """
         files = OsFiles() if files is None else files
+        self._files = files
+        self._version = version
         self.run_dir = run_dir
         self.run_id = run_id
         self.stamper = stamper
@@ -102,6 +115,42 @@ class Recorder:
                 self._certain[shard_id] = mono
         self.runlog.append(record_type, fields, ts_mono_ns=mono, ts_wall_ns_utc=wall)
 
+    def make_shard(self, shard_id: int) -> ShardFiles:
+        """Create the files of one more shard, durable by name; in any thread.
+
+        Raises `RunLocked` or `WriteFailed` of pm_frames, or OSError; then none of them is there.
+        """
+        path = paths.shard_metrics_path(self.run_dir, shard_id)
+        metrics = NdjsonFile(path, self._files)
+        try:
+            self._files.sync_directory(path.parent)
+            writer = ShardWriter(
+                self.run_dir / paths.CAPTURE, shard_id, version=self._version, files=self._files
+            )
+        except (BundleError, OSError) as error:
+            metrics.close()
+            path.unlink(missing_ok=True)
+            if not isinstance(error, RunLocked):
+                # Empty, and nobody else's: they must not be in the way of the next attempt.
+                for left in paths.shard_paths(self.run_dir, shard_id):
+                    left.unlink(missing_ok=True)
+            raise
+        return ShardFiles(writer, path, metrics)
+
+    def adopt(self, files: ShardFiles) -> None:
+        """Take a shard into the run, as the next in number; it begins with no token.
+
+        Raises `WriteFailed`.
+        """
+        shard_id = files.writer.shard_id
+        if shard_id != len(self.shards):
+            raise ValueError(f"expected shard {len(self.shards)}, found {shard_id}")
+        self.meters.append(Meters())
+        self._certain.append(0)
+        self._metrics[files.metrics_path] = files.metrics
+        self.shards.append(files.writer)
+        self.note("shard_open", {"shard_id": shard_id, "token_count": 0})
+
     def last_frame_ns(self, shard_id: int) -> int | None:
         """Stamp of the newest frame of a shard."""
         return self.shards[shard_id].rx_mono_ns_last
@@ -136,12 +185,12 @@ class Recorder:
         Counts first, then runlog, frames, idx: every record that was written before a counted frame is
         durable when the frame is. Raises `WriteFailed` at the first refusal, for good.
         """
-        counts = [shard.frames for shard in self.shards]
+        counted = [(shard, shard.frames) for shard in tuple(self.shards)]
         self.runlog.sync()
-        for shard, count in zip(self.shards, counts, strict=True):
+        for shard, count in counted:
             if shard.durable_frames < count:
                 shard.sync()
-        self.durable_frames = sum(counts)
+        self.durable_frames = sum(count for _, count in counted)
         return self.durable_frames
 
     def close_frames(self) -> None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pm_capture.fatal import Fatal, fatal_of, write_fatal
 from pm_capture.metrics import Beat, ShardFacts, merged
 from pm_capture.recorder import Recorder
+from pm_capture.refresher import Refresher
 from pm_capture.seal import seal
 from pm_capture.shard_link import Dial, ShardLink
-from pm_capture.shard_session import ShardSession, State
+from pm_capture.shard_session import Reassignment, ShardSession, State
 from pm_capture.syncer import Syncer
 from pm_frames import BundleError
 
@@ -51,9 +52,9 @@ class Run:
         self._say = say
         self._heartbeat_seconds = heartbeat_seconds
         self._ending: asyncio.Future[Ending] = self._loop.create_future()
-        self._links = [
-            ShardLink(session, recorder, dial, failed=self.fail, say=say) for session in sessions
-        ]
+        self._dial = dial
+        self._links = [self._link(session) for session in sessions]
+        self._refresher: Refresher | None = None
         self._syncer = Syncer(recorder.sync, self._sync_failed)
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._tick_due = 0
@@ -61,6 +62,24 @@ class Run:
         self._heartbeats: deque[dict[str, int]] = deque(maxlen=HEARTBEATS_KEPT)
         self._beat_at = self._stamper.now()
         self._facts = [self._facts_of(link) for link in self._links]
+
+    def refresh_by(self, refresher: Refresher, new_session: Callable[[int], ShardSession]) -> None:
+        """Follow the universe; `new_session` makes the session, without tokens, of one more shard."""
+        self._refresher = refresher
+        self._new_session = new_session
+
+    def add_shard(self, shard_id: int) -> None:
+        """Begin a shard whose files have been adopted by the recorder; it has no tokens yet."""
+        link = self._link(self._new_session(shard_id))
+        self._links.append(link)
+        self._facts.append(self._facts_of(link))
+        link.start()
+
+    def reassign(self, shard_id: int, change: Reassignment) -> None:
+        """Give a shard other tokens."""
+        for link in self._links:
+            if link.session.shard_id == shard_id:
+                link.reassign(change)
 
     def end(self, reason: str) -> None:
         """Ask the run to end and be sealed; the first reason counts."""
@@ -83,6 +102,8 @@ class Run:
         for link in self._links:
             link.start()
         self._syncer.start()
+        if self._refresher is not None:
+            self._refresher.start()
         self._tick_due = self._stamper.now()
         self._watermark_tick()
         self._timers[self._beat] = self._loop.call_later(self._heartbeat_seconds, self._beat)
@@ -96,6 +117,9 @@ class Run:
         Returns the fatal error that came in the way, if one did; then nothing is sealed.
         """
         reason = self._ending.result().reason
+        if self._refresher is not None:
+            await self._refresher.stop()
+            others = {**others, **self._refresher.digests}
         for link in self._links:
             link.stop()
         await asyncio.gather(*(link.wait_closed() for link in self._links))
@@ -123,6 +147,8 @@ class Run:
 
     async def give_up(self, fatal: Fatal) -> None:
         """Drop everything, keep what can be kept, and leave `fatal.json`."""
+        if self._refresher is not None:
+            await self._refresher.stop()
         for link in self._links:
             link.abandon()
         await asyncio.gather(*(link.wait_closed() for link in self._links))
@@ -190,6 +216,7 @@ class Run:
             "durable_frames": self._recorder.durable_frames,
             "loop_lag_ms_max_last_interval": self._lag_ns / 1e6,
             "metrics_writer_errors": self._recorder.metrics_errors,
+            **({} if self._refresher is None else self._refresher.session.metrics()),
         }
         self._recorder.global_metrics(beat, facts, self._facts, merged(told), extra)
         self._facts = facts
@@ -200,13 +227,15 @@ class Run:
         session = link.session
         policies = session.policies
         now = self._stamper.now()
+        in_grace = policies.grace.excluded(now)
         shard = self._recorder.shards[session.shard_id]
         return ShardFacts(
             shard_id=session.shard_id,
             frames=shard.frames,
             bytes_written=shard.frames_bytes,
             tokens_assigned=len(session.token_ids),
-            tokens_seen=len(session.tokens_seen),
+            tokens_seen=len(session.tokens_seen - in_grace),
+            tokens_in_grace=len(in_grace),
             tokens_overdue=len(policies.snapshot.overdue),
             connected=session.state is State.OPEN,
             confirmed=policies.confirm.confirmed,
@@ -220,6 +249,9 @@ class Run:
             startup_connect_ns=session.startup_connect_ns,
             last_frame_ns=shard.rx_mono_ns_last,
         )
+
+    def _link(self, session: ShardSession) -> ShardLink:
+        return ShardLink(session, self._recorder, self._dial, failed=self.fail, say=self._say)
 
     def _counts(self) -> dict[str, int]:
         return {

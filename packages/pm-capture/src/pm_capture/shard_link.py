@@ -12,7 +12,7 @@ from websockets.exceptions import WebSocketException
 
 from pm_capture.actions import Action, Close, Connect, Note, Reconnect, SendText
 from pm_capture.recorder import Recorder
-from pm_capture.shard_session import Ended, ShardSession
+from pm_capture.shard_session import Ended, Reassignment, ShardSession
 from pm_capture.transport import CapturingConnection, describe_failure, open_connection
 
 NS_PER_S = 1_000_000_000
@@ -65,6 +65,10 @@ class ShardLink:
         if self.connection is None and self._attempt is not None:
             self._attempt.cancel()
         self._follow(lambda _: self.session.stop())
+
+    def reassign(self, change: Reassignment) -> None:
+        """Give the shard other tokens, on its live connection if it has one."""
+        self._follow(lambda now: self.session.reassign(change, now))
 
     def abandon(self) -> None:
         """Drop everything without a record: the run is over, and its last record says why."""

@@ -5,13 +5,17 @@
                      └────────deadline────────────┘
     stop: OPEN ──► CLOSING ──disconnected──► STOPPED; from anywhere else STOPPED at once
 
+A shard without tokens stays IDLE, and comes back to it when a refresh takes its last one: a connection
+would only bring global messages. A refresh changes the tokens of a live connection by `operation`
+messages that name what comes and what goes; nothing is asked of the tokens that stay.
+
 This is the only module that knows every policy. They are consulted in a fixed order (keepalive,
 confirm, data-idle, snapshot) and the first `Reconnect` ends the consultation. The session is fed
 *after* the recorder: whatever happens here, the frame is on disk.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from pm_capture import subscribe
@@ -28,6 +32,7 @@ from pm_capture.actions import (
 from pm_capture.policies.backoff import Backoff
 from pm_capture.policies.confirm import Confirm
 from pm_capture.policies.data_idle import DataIdle
+from pm_capture.policies.grace import Grace
 from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
 from pm_capture.subscribe import SubscribeCaps
@@ -61,6 +66,17 @@ class Policies:
     data_idle: DataIdle
     snapshot: Snapshot
     backoff: Backoff
+    grace: Grace = field(default_factory=Grace)
+
+
+@dataclass(frozen=True, slots=True)
+class Reassignment:
+    """What a refresh gives to one shard and takes from it, and between which generations."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    from_version: int
+    to_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +128,16 @@ class ShardSession:
         self._cause: Reconnect | None = None
         self._stopping = False
         self._assigned = frozenset(token_ids)
+        # Tokens that the runlog says are asked for; they may have to be taken back there.
+        self._asked: set[str] = set()
         self._caps = caps
 
     # What the shell tells.
 
     def start(self, now: int) -> list[Action]:
-        """Begin. A shard without tokens never connects: it would only receive global messages."""
+        """Begin. A shard without tokens waits for some."""
         self._started_at = now
-        if not self.token_ids:
-            self.state = State.STOPPED
-            return []
-        return self._connect()
+        return self._connect() if self.token_ids else []
 
     def connected(self, opened: Opened, now: int) -> list[Action]:
         """Subscribe on a connection whose handshake has just succeeded."""
@@ -138,10 +153,13 @@ class ShardSession:
             "attempt": self._attempt,
         }
         self._attempt = 0
+        self._asked.clear()
         self.policies.keepalive.opened(now)
         self.policies.data_idle.opened(now)
         self.policies.confirm.subscribed(now)
         actions: list[Action] = [self._note("ws_connect", fields)]
+        if not self.token_ids:
+            return [*actions, self._close_unused()]
         for index, group in enumerate(subscribe.groups(self.token_ids, self._caps)):
             text = subscribe.subscribe(group) if index else subscribe.initial(group)
             actions += self._subscribe(group, text, index, "operation" if index else "initial")
@@ -186,7 +204,7 @@ class ShardSession:
             ended.error or "the peer closed the connection",
         )
         self._cause = None
-        planned = cause.trigger is Trigger.STOP
+        planned = cause.trigger in {Trigger.STOP, Trigger.REFRESH}
         close = {
             "close_code": ended.close_code,
             "close_reason": ended.close_reason,
@@ -199,17 +217,68 @@ class ShardSession:
                 "disconnect", {"planned": planned, **why, **close, "connected_ns": connected_ns}
             )
         ]
-        if planned or self._stopping:
+        if cause.trigger is Trigger.STOP or self._stopping:
             # What the policies knew last is what the last metrics tell.
             self.state = State.STOPPED
             return actions
         self._forget_connection()
+        if planned:
+            self.state = State.IDLE
+            return actions + (self._connect() if self.token_ids else [])
         self.reconnects += 1
         self.down_incidents += 1
         self._down_since = now
         fields = {**why, **close, "reconnects": self.reconnects, "backoff_ns": self._wait(now)}
         actions.append(Note("reconnect", {"shard_id": self.shard_id, **fields}))
         return actions
+
+    def reassign(self, change: Reassignment, now: int) -> list[Action]:
+        """Take tokens off and put tokens on; nothing is asked of the others.
+
+        Without a live connection only the records are written: the next one subscribes to what is
+        wanted then.
+        """
+        if self._stopping:
+            return []
+        before = len(self.token_ids)
+        gone = frozenset(change.removed)
+        kept = tuple(token_id for token_id in self.token_ids if token_id not in gone)
+        self.token_ids = (*kept, *change.added)
+        self._assigned = frozenset(self.token_ids)
+        self.tokens_seen -= gone
+        policies = self.policies
+        policies.snapshot.forgotten(gone)
+        policies.grace.removed(gone)
+        policies.grace.added(change.added, now)
+        versions = {"from_version": change.from_version, "to_version": change.to_version}
+        begin = {
+            **versions,
+            "from_token_count": before,
+            "to_token_count": len(self.token_ids),
+            "added_token_ids": list(change.added),
+            "removed_token_ids": list(change.removed),
+        }
+        actions: list[Action] = [self._note("shard_refresh_begin", begin)]
+        is_live = self.state is State.OPEN
+        actions += self._take_off(change.removed, is_live=is_live)
+        if is_live and self.token_ids:
+            actions += self._put_on(change.added, now)
+            if not kept:
+                # Nothing that was asked for before can confirm this connection any more.
+                policies.confirm.subscribed(now)
+                policies.data_idle.opened(now)
+        elif is_live:
+            actions.append(self._close_unused())
+        elif self.state is State.IDLE and self.token_ids:
+            actions += self._connect()
+        end = {
+            **versions,
+            "token_count": len(self.token_ids),
+            "live": is_live and bool(self.token_ids),
+            "confirm_reset": is_live and not kept,
+            "confirm_events_seen": policies.confirm.events_seen,
+        }
+        return [*actions, self._note("shard_refresh_applied", end)]
 
     def stop(self) -> list[Action]:
         """End for good. An open connection is closed with a handshake, so that nothing is lost."""
@@ -237,6 +306,9 @@ class ShardSession:
         """Do what is due; nothing when called early."""
         if self.state is State.WAITING:
             if self._retry_at is None or now < self._retry_at:
+                return []
+            if not self.token_ids:
+                self.state = State.IDLE
                 return []
             return self._connect()
         actions: list[Action] = []
@@ -321,6 +393,31 @@ class ShardSession:
         self.policies.snapshot.asked(token_ids, now)
         return actions
 
+    def _take_off(self, token_ids: Sequence[str], *, is_live: bool) -> list[Action]:
+        # Also without a connection: a token that is given up is not waiting for the next one.
+        asked = [token_id for token_id in token_ids if token_id in self._asked]
+        actions: list[Action] = []
+        for group in subscribe.groups(asked, self._caps):
+            fields = {"token_count": len(group), "token_ids": list(group)}
+            actions.append(self._note("unsubscribe", fields))
+            if is_live:
+                actions.append(SendText(subscribe.unsubscribe(group)))
+        self._asked.difference_update(asked)
+        return actions
+
+    def _put_on(self, token_ids: Sequence[str], now: int) -> list[Action]:
+        actions: list[Action] = []
+        for index, group in enumerate(subscribe.groups(token_ids, self._caps)):
+            actions += self._subscribe(group, subscribe.subscribe(group), index, "operation")
+        self.policies.snapshot.asked(token_ids, now)
+        return actions
+
+    def _close_unused(self) -> Action:
+        reason = "a refresh has left the shard without tokens"
+        self._cause = Reconnect(Trigger.REFRESH, reason)
+        self.state = State.CLOSING
+        return Close(reason)
+
     def _subscribe(
         self, group: Sequence[str], text: str, index: int, variant: str
     ) -> tuple[Action, Action]:
@@ -331,6 +428,7 @@ class ShardSession:
             "payload_bytes": len(text.encode()),
             "token_ids": list(group),
         }
+        self._asked.update(group)
         # The record goes first: a request that is not on record must never have been sent.
         return self._note("subscribe_attempt", fields), SendText(text)
 

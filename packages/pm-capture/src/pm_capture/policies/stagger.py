@@ -1,6 +1,6 @@
 """Stagger: changes that come one at a time, so that a refresh does not fall on all shards at once.
 
-    EMPTY ──begun──► PENDING ──due──► one item ──gap──► the next ── … ──► EMPTY
+EMPTY ──begun──► PENDING ──due──► one item ──gap──► the next ── … ──► EMPTY
 """
 
 from collections import deque
