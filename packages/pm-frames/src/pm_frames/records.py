@@ -45,7 +45,7 @@ RECORDS: Final[Mapping[str, RecordType]] = {
     ),
     "shard_open": RecordType(
         ("shard_id", "token_count"),
-        "The files of a shard exist.",
+        "The files of a shard exist; one that a run gains later begins with no token.",
     ),
     "ws_connect": RecordType(
         (
@@ -125,6 +125,62 @@ RECORDS: Final[Mapping[str, RecordType]] = {
     "connect_failed": RecordType(
         ("shard_id", "attempt", "error", "message", "backoff_ns"),
         "An attempt to connect failed; the next one follows after `backoff_ns`.",
+    ),
+    "universe_refresh": RecordType(
+        (
+            "reason",
+            "universe_version",
+            "universe_file",
+            "universe_sha256",
+            "added_count",
+            "removed_count",
+            "changed_count",
+            "token_count",
+            "churn_pct",
+            "duration_ms",
+            "interval_seconds_used",
+            "gamma_pages_fetched",
+            "markets_seen",
+            "tokens_selected",
+            "added_sample",
+            "removed_sample",
+            "shards_changed",
+        ),
+        "The venue was asked for its markets. `reason` is `APPLIED` (then `universe_file` is durable and "
+        "in force, and the changes of the shards follow), `SKIPPED_DELTA_BELOW_MIN`, `CHURN_GUARD` or "
+        "`SKIPPED_INFLIGHT` (then nothing has changed). `universe_version` is the one in force afterwards.",
+    ),
+    "universe_refresh_error": RecordType(
+        ("duration_ms", "error", "message"),
+        "The venue could not be asked, or not understood; the universe stays as it is.",
+    ),
+    "shard_refresh_begin": RecordType(
+        (
+            "shard_id",
+            "connection",
+            "from_version",
+            "to_version",
+            "from_token_count",
+            "to_token_count",
+            "added_token_ids",
+            "removed_token_ids",
+        ),
+        "The tokens of a shard are other ones from now on; its `unsubscribe` and `subscribe_attempt` "
+        "records follow. Folded over the assignments of the manifest, these records give the tokens of "
+        "every shard at any time.",
+    ),
+    "shard_refresh_applied": RecordType(
+        (
+            "shard_id",
+            "connection",
+            "to_version",
+            "token_count",
+            "live",
+            "confirm_reset",
+            "confirm_events_seen",
+        ),
+        "The change of a shard has been sent. `live`: on the connection that it had, so that nothing was "
+        "asked of its other tokens; else there was no connection, or it is being opened or closed.",
     ),
     "heartbeat": RecordType(
         (
