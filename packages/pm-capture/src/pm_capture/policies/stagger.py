@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 class Stagger(Generic[Item]):
-    """Give the first item at once and each other `gap_ns` after the one before."""
+    """Give items in order, each `gap_ns` after the one before or later."""
 
     def __init__(self, *, gap_ns: int) -> None:
         self._gap_ns = max(0, gap_ns)
@@ -24,9 +24,9 @@ class Stagger(Generic[Item]):
         return len(self._items)
 
     def begun(self, items: Iterable[Item], now: int) -> None:
-        """Add items; the first is due at once if nothing is pending."""
+        """Add items; the first is due at once if nothing came lately."""
         if not self._items:
-            self._due = now
+            self._due = max(now, self._due)
         self._items.extend(items)
 
     def deadline(self) -> int | None:
