@@ -15,6 +15,7 @@ from pm_capture.discovery import (
     command,
     discover,
     find_program,
+    report,
     scrubbed,
 )
 
@@ -104,3 +105,26 @@ def test_it_is_killed_with_its_children_at_the_timeout(tmp_path: Path) -> None:
     os.set_blocking(reading, True)
     assert os.read(reading, 1) == b""
     os.close(reading)
+
+
+@posix
+def test_what_it_reports_is_returned_and_its_words_are_kept_back(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = program(
+        tmp_path,
+        "print(sys.argv[1]); print('words', file=sys.stderr); sys.exit(int(sys.argv[2]))",
+    )
+
+    def ask(out: str, code: int = 0) -> dict[str, object]:
+        arguments = [str(script), out, str(code)]
+        return asyncio.run(report(arguments, os.environ, timeout_seconds=60))
+
+    assert ask('{"markets_seen": 3}') == {"markets_seen": 3}
+    with pytest.raises(DiscoveryFailed, match=r"ended with exit code 6: words$"):
+        ask("{}", 6)
+    with pytest.raises(DiscoveryFailed, match="reported no JSON"):
+        ask("{")
+    with pytest.raises(DiscoveryFailed, match="reported list, no object"):
+        ask("[]")
+    assert capfd.readouterr() == ("", "")

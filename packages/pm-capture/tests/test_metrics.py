@@ -120,3 +120,11 @@ def test_quantiles_in_one_pass_are_those_of_the_histogram(values: list[int]) -> 
         histogram.record(value)
     percents = (1, 50, 95, 99, 100)
     assert quantiles(histogram.to_dict(), percents) == [histogram.quantile(one) for one in percents]
+
+
+def test_tokens_in_grace_are_no_part_of_the_coverage() -> None:
+    told = Meters().told()
+    some = shard_record(BEAT, facts(tokens_in_grace=1), facts(), told)
+    assert (some["coverage_pct"], some["token_ids_assigned"]) == (100.0, 3)
+    every = shard_record(BEAT, facts(tokens_in_grace=4, tokens_seen=0), facts(), told)
+    assert every["coverage_pct"] == 100.0

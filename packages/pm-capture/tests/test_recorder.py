@@ -1,5 +1,6 @@
 """What a run writes, in which order, and how it fails."""
 
+import errno
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pm_capture.metrics import Beat, Meters, ShardFacts
 from pm_capture.recorder import Recorder
 from pm_capture.stamper import Stamper
 from pm_frames.errors import WriteFailed
+from pm_frames.files import OsFiles
 from pm_frames.runlog import read_runlog
 from pm_frames.watermark import read_watermark
 
@@ -152,3 +154,54 @@ def test_version_1_can_be_written(
     recorder.close()
     [frame] = left_run(tmp_path / "r").frames(0)
     assert frame.version == 1
+
+
+def test_a_shard_can_be_added_while_the_run_lives(
+    tmp_path: Path, ticking: Stamper, left_run: Callable[..., Any]
+) -> None:
+    recorder = new(tmp_path / "r", ticking)
+    recorder.adopt(recorder.make_shard(2))
+    recorder.frames(2, [(TEXT, b"x")], ticking.frames())
+    recorder.note("disconnect", {"shard_id": 2})
+    assert recorder.sync() == 1
+    beat = Beat(run_id="r", wall_ns_utc=1, mono_ns=2, previous_mono_ns=1)
+    recorder.shard_metrics(beat, facts(2, frames=1), facts(2))
+    with pytest.raises(ValueError, match="expected shard 3, found 4"):
+        recorder.adopt(stray := recorder.make_shard(4))
+    stray.writer.close()
+    stray.metrics.close()
+    recorder.close_frames()
+    digests = recorder.close()
+    left = left_run(tmp_path / "r")
+    assert [record["record_type"] for record in left.records] == ["shard_open", "disconnect"]
+    assert [frame.payload for frame in left.frames(2)] == [b"x"]
+    for name in ("capture/shard_02.frames", "capture/shard_02.idx", "metrics/shard_02.ndjson"):
+        data = (tmp_path / "r" / name).read_bytes()
+        assert digests[name] == hashlib.sha256(data).hexdigest()
+
+
+class NoRoom(OsFiles):
+    """The real files, but no `.idx` can be made while `full`."""
+
+    full = True
+
+    def open_append(self, path: Path) -> int:
+        if self.full and path.suffix == ".idx" and path.stem == "shard_02":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().open_append(path)
+
+
+def test_a_shard_that_cannot_be_made_leaves_nothing_in_the_way(
+    tmp_path: Path, ticking: Stamper
+) -> None:
+    files = NoRoom()
+    recorder = new(tmp_path / "r", ticking, files=files)
+    with pytest.raises(WriteFailed, match="cannot create: No space left"):
+        recorder.make_shard(2)
+    assert list((tmp_path / "r").rglob("shard_02*")) == []
+    files.full = False
+    recorder.adopt(recorder.make_shard(2))
+    with pytest.raises(FileExistsError):
+        recorder.make_shard(2)
+    assert len(list((tmp_path / "r").rglob("shard_02*"))) == 3
+    recorder.abandon()
