@@ -153,7 +153,6 @@ class ShardSession:
             "attempt": self._attempt,
         }
         self._attempt = 0
-        self._asked.clear()
         self.policies.keepalive.opened(now)
         self.policies.data_idle.opened(now)
         self.policies.confirm.subscribed(now)
