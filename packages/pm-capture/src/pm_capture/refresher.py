@@ -16,6 +16,7 @@ from pm_capture.actions import Note
 from pm_capture.durable import write_file
 from pm_capture.fatal import ChurnGuardSustained
 from pm_capture.generation import Head, Step, follow
+from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder, ShardFiles
 from pm_capture.refresh_actions import (
     Change,
@@ -27,7 +28,6 @@ from pm_capture.refresh_actions import (
     Sweep,
 )
 from pm_capture.refresh_session import RefreshSession
-from pm_capture.shard_session import Reassignment
 from pm_capture.universe import UniverseError
 from pm_frames import BundleError, paths
 

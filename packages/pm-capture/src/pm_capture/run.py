@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from pm_capture.fatal import Fatal, fatal_of, write_fatal
 from pm_capture.metrics import Beat, ShardFacts, merged
+from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder
 from pm_capture.refresher import Refresher
 from pm_capture.seal import seal
 from pm_capture.shard_link import Dial, ShardLink
-from pm_capture.shard_session import Reassignment, ShardSession, State
+from pm_capture.shard_session import ShardSession, State
 from pm_capture.syncer import Syncer
 from pm_frames import BundleError
 

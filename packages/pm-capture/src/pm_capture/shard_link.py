@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from websockets.exceptions import WebSocketException
 
 from pm_capture.actions import Action, Close, Connect, Note, Reconnect, SendText
+from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder
-from pm_capture.shard_session import Ended, Reassignment, ShardSession
+from pm_capture.shard_session import Ended, ShardSession
 from pm_capture.transport import CapturingConnection, describe_failure, open_connection
 
 NS_PER_S = 1_000_000_000

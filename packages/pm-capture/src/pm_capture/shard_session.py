@@ -35,6 +35,7 @@ from pm_capture.policies.data_idle import DataIdle
 from pm_capture.policies.grace import Grace
 from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
+from pm_capture.reassignment import Reassignment
 from pm_capture.subscribe import SubscribeCaps
 from pm_frames.peek import peek
 
@@ -67,16 +68,6 @@ class Policies:
     snapshot: Snapshot
     backoff: Backoff
     grace: Grace = field(default_factory=Grace)
-
-
-@dataclass(frozen=True, slots=True)
-class Reassignment:
-    """What a refresh gives to one shard and takes from it, and between which generations."""
-
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    from_version: int
-    to_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,23 +231,15 @@ class ShardSession:
         if self._stopping:
             return []
         before = len(self.token_ids)
-        gone = frozenset(change.removed)
-        kept = tuple(token_id for token_id in self.token_ids if token_id not in gone)
+        kept = change.kept(self.token_ids)
         self.token_ids = (*kept, *change.added)
         self._assigned = frozenset(self.token_ids)
-        self.tokens_seen -= gone
+        self.tokens_seen.difference_update(change.removed)
         policies = self.policies
-        policies.snapshot.forgotten(gone)
-        policies.grace.removed(gone)
+        policies.snapshot.forgotten(change.removed)
+        policies.grace.removed(change.removed)
         policies.grace.added(change.added, now)
-        versions = {"from_version": change.from_version, "to_version": change.to_version}
-        begin = {
-            **versions,
-            "from_token_count": before,
-            "to_token_count": len(self.token_ids),
-            "added_token_ids": list(change.added),
-            "removed_token_ids": list(change.removed),
-        }
+        begin = change.begin(before, len(self.token_ids))
         actions: list[Action] = [self._note("shard_refresh_begin", begin)]
         is_live = self.state is State.OPEN
         actions += self._take_off(change.removed, is_live=is_live)
@@ -270,13 +253,12 @@ class ShardSession:
             actions.append(self._close_unused())
         elif self.state is State.IDLE and self.token_ids:
             actions += self._connect()
-        end = {
-            **versions,
-            "token_count": len(self.token_ids),
-            "live": is_live and bool(self.token_ids),
-            "confirm_reset": is_live and not kept,
-            "confirm_events_seen": policies.confirm.events_seen,
-        }
+        end = change.applied(
+            token_count=len(self.token_ids),
+            live=is_live and bool(self.token_ids),
+            confirm_reset=is_live and not kept,
+            confirm_events_seen=policies.confirm.events_seen,
+        )
         return [*actions, self._note("shard_refresh_applied", end)]
 
     def stop(self) -> list[Action]:

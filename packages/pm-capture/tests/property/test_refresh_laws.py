@@ -16,9 +16,10 @@ from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.refresh import Refresh
 from pm_capture.policies.snapshot import Snapshot
 from pm_capture.policies.stagger import Stagger
+from pm_capture.reassignment import Reassignment
 from pm_capture.refresh_actions import Discover
 from pm_capture.refresh_plan import applied, plan
-from pm_capture.shard_session import Ended, Opened, Policies, Reassignment, ShardSession, State
+from pm_capture.shard_session import Ended, Opened, Policies, ShardSession, State
 from pm_capture.sharding import TOKENS_PER_SHARD_MAX, MarketTokens, assign
 from pm_capture.subscribe import SubscribeCaps
 from pm_frames.continuity import Continuity

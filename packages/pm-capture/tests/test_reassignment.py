@@ -9,11 +9,11 @@ from pm_capture.policies.data_idle import DataIdle
 from pm_capture.policies.grace import Grace
 from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
+from pm_capture.reassignment import Reassignment
 from pm_capture.shard_session import (
     Ended,
     Opened,
     Policies,
-    Reassignment,
     ShardSession,
     State,
 )
