@@ -222,6 +222,12 @@ def accounts(path: Path) -> tuple[Ledger, list[Any], list[tuple[int, dict[int, s
     return ledger, transitions, held
 
 
+def judged(left: Any) -> list[dict[str, Any]]:
+    """What came of the cycles that took place; a slow machine skips some."""
+    records: list[dict[str, Any]] = left.of("universe_refresh")
+    return [record for record in records if record["reason"] != "SKIPPED_INFLIGHT"]
+
+
 def sums_hold(path: Path) -> set[str]:
     """Check SHA256SUMS and return the names in it."""
     names = set()
@@ -415,8 +421,7 @@ def test_a_discovery_that_fails_or_hangs_or_lies_changes_nothing(
         assert done.code == 0
         left = done.left
         assert left.of("shard_refresh_begin", "reconnect") == []
-        reasons = {each["reason"] for each in left.of("universe_refresh")}
-        assert reasons <= {"SKIPPED_INFLIGHT"}
+        assert judged(left) == []
         error = left.of("universe_refresh_error")[0]
         assert error["duration_ms"] > 0
         assert {each for each in sums_hold(left.path) if each.startswith("universe")} == {
@@ -447,7 +452,7 @@ def test_the_end_of_the_run_ends_a_discovery(
 
     done = run_in_loop(main())
     assert done.code == 0
-    assert done.left.of("universe_refresh", "universe_refresh_error") == []
+    assert judged(done.left) == done.left.of("universe_refresh_error") == []
     sums_hold(done.left.path)
 
 
@@ -472,7 +477,7 @@ def test_churn_that_does_not_end_is_fatal(
     done = run_in_loop(main())
     assert done.code == 7
     assert done.left.json("fatal.json")["fatal_reason"] == "CHURN_GUARD_SUSTAINED"
-    guards = done.left.of("universe_refresh")
+    guards = judged(done.left)
     assert [each["reason"] for each in guards] == ["CHURN_GUARD"] * 2
     assert [each["interval_seconds_next"] for each in guards] == [0.1, 0.2]
     assert [each["churn_pct"] for each in guards] == [50.0, 50.0]

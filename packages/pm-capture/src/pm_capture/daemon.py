@@ -6,6 +6,7 @@ fatal: sockets dropped → what can be synced is synced → fatal.json
 """
 
 import asyncio
+import functools
 import hashlib
 import os
 import random
@@ -171,12 +172,8 @@ def _refresher(
     settings = resolved.settings
     asking = None
     if refresh_config.is_on(settings):
-        asking = Asking(
-            discovery.find_program(shell.environ.get("PATH")),
-            settings.gamma_base_url,
-            settings.capture_max_markets,
-            shell.environ,
-        )
+        program = discovery.find_program(shell.environ.get("PATH"))
+        asking = Asking(functools.partial(_command, settings, program), shell.environ)
     elif refresh_config.is_wanted(settings):
         shell.say("universe refresh is off: a universe file is captured as it is")
     session = RefreshSession(
@@ -255,6 +252,17 @@ def _begin(
     }
 
 
+def _command(settings: Settings, program: str, out: Path, give_up_seconds: float) -> list[str]:
+    """Return the command line of a discovery, of the first as of those that follow."""
+    return discovery.command(
+        program,
+        gamma_base_url=settings.gamma_base_url,
+        markets_max=settings.capture_max_markets,
+        out=out,
+        give_up_seconds=give_up_seconds,
+    )
+
+
 async def _place_universe(
     run_dir: Path, given: Universe | None, settings: Settings, shell: Shell
 ) -> Universe:
@@ -266,12 +274,7 @@ async def _place_universe(
         return given
     program = discovery.find_program(shell.environ.get("PATH"))
     shell.say(f"asking {settings.gamma_base_url} for the universe")
-    command = discovery.command(
-        program,
-        gamma_base_url=settings.gamma_base_url,
-        markets_max=settings.capture_max_markets,
-        out=path,
-    )
+    command = _command(settings, program, path, discovery.GIVE_UP_SECONDS)
     await discovery.discover(command, shell.environ)
     try:
         return parse_universe(path.read_bytes(), str(path))

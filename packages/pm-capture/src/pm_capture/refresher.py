@@ -55,20 +55,14 @@ class Shards(Protocol):
 class Asking:
     """How the venue is asked for its markets."""
 
-    program: str
-    gamma_base_url: str
-    markets_max: int
+    full: Callable[
+        [Path, float], list[str]
+    ]  # the command of the first discovery: out, give up after
     environ: Mapping[str, str]
 
     def command(self, *, since: Path, out: Path, sweep: Sweep, seconds: float) -> list[str]:
         """Return the command line that writes what has changed since the generations in `since`."""
-        full = discovery.command(
-            self.program,
-            gamma_base_url=self.gamma_base_url,
-            markets_max=self.markets_max,
-            out=out,
-            give_up_seconds=seconds * GIVE_UP_SHARE,
-        )
+        full = self.full(out, seconds * GIVE_UP_SHARE)
         return [*full, "--since", str(since), "--sweep", str(sweep)]
 
 
