@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,20 +99,13 @@ def listing(tmp_path: Path) -> Listing:
     return Listing(folder)
 
 
-@dataclass
-class Done:
-    code: int
-    left: Any
-    words: list[str]
-
-
 @pytest.fixture
 def follow_venue(
     tmp_path: Path, listing: Listing, left_run: Callable[..., Any]
 ) -> Callable[..., Any]:
     """Capture what `listing` finds, asking it again every 50 ms, until a signal or certain words."""
 
-    async def run(url: str, *, until_said: str | None = None, **flags: object) -> Done:
+    async def run(url: str, *, until_said: str | None = None, **flags: object) -> SimpleNamespace:
         words: list[str] = []
 
         def say(text: str) -> None:
@@ -131,7 +125,8 @@ def follow_venue(
         )
         resolved = resolve(flags={k: str(v) for k, v in given.items()}, environ={})
         code = await capture(resolved, shell)
-        return Done(code, left_run(tmp_path / "runs" / str(given["run_id"])), words)
+        left = left_run(tmp_path / "runs" / str(given["run_id"]))
+        return SimpleNamespace(code=code, left=left, words=words)
 
     return run
 
