@@ -131,6 +131,33 @@ def test_a_universe_that_is_none_is_refused_before_anything_is_made(tmp_path: Pa
     assert not (tmp_path / "d").exists()
 
 
+def test_a_data_directory_that_is_none_is_usage(
+    tmp_path: Path, flags: Callable[[str], list[str]]
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = call(*flags("ws://127.0.0.1:1/"), "--data-dir", str(tmp_path / "file"))
+    assert done.returncode == 2
+    assert "could not begin" in done.stderr
+
+
+@posix
+def test_a_closed_stderr_does_not_put_words_on_stdout(
+    tmp_path: Path, universe_file: Path, flags: Callable[[str], list[str]]
+) -> None:
+    """uvloop would abort when it found a socket of its own at descriptor 2; words belong to nobody."""
+    command = [*PROGRAM, *flags("ws://127.0.0.1:1/"), "--duration-seconds", "0.3"]
+    script = 'exec "$@" 2>&-'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *command],
+        stdout=subprocess.PIPE,
+        env=clean(),
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout.decode() == f"{tmp_path / 'runs' / 'r'}\n"
+
+
 def test_main_returns_its_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--ws-shards", "0"]) == 2
     assert "ws_shards must be at least 1" in capsys.readouterr().err
@@ -168,6 +195,23 @@ def test_a_signal_seals_the_run_and_stdout_is_the_run_directory(
         for name in {path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*.*")}
         - unsealed
     }
+
+
+def test_credentials_in_a_url_are_written_nowhere(
+    tmp_path: Path, flags: Callable[[str], list[str]], new_venue: Callable[..., Any]
+) -> None:
+    async def run() -> bytes:
+        async with new_venue() as venue:
+            url = venue.url.replace("ws://", "ws://alice:SECRET@")
+            process = await start(*flags(url), "--duration-seconds", "0.5")
+            _, words = await process.communicate()
+            assert process.returncode == 0
+            return words
+
+    assert b"SECRET" not in asyncio.run(run())
+    files = [path for path in (tmp_path / "runs" / "r").rglob("*") if path.is_file()]
+    assert any(b"ws_connect" in path.read_bytes() for path in files)
+    assert not any(b"SECRET" in path.read_bytes() for path in files)
 
 
 @posix

@@ -205,3 +205,22 @@ def test_a_shard_that_cannot_be_made_leaves_nothing_in_the_way(
         recorder.make_shard(2)
     assert len(list((tmp_path / "r").rglob("shard_02*"))) == 3
     recorder.abandon()
+
+
+def test_closing_does_not_vouch_for_what_a_failed_sync_left(
+    tmp_path: Path, ticking: Stamper, broken_sync: Callable[..., Any]
+) -> None:
+    """The syncer's failure may come too late for the event loop; the end must find it all the same."""
+    files = broken_sync()
+    recorder = new(tmp_path / "r", ticking, files=files)
+    recorder.frames(0, [(TEXT, b"x")], ticking.frames())
+    assert recorder.sync() == 1
+    recorder.frames(0, [(TEXT, b"x")], ticking.frames())
+    files.broken = True
+    with pytest.raises(WriteFailed):
+        recorder.shards[0].sync()
+    files.broken = False
+    with pytest.raises(WriteFailed, match=r"not known to be durable \(expected 2, found 1\)"):
+        recorder.close_frames()
+    assert recorder.durable_frames == 1
+    recorder.abandon()

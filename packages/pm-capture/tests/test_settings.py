@@ -77,6 +77,15 @@ def test_unknown_names_are_told_with_the_nearest() -> None:
         ({"PM_DATA_CAPTURE_FRAMES_SCHEMA_VERSION": "3"}, "must be 1 or 2, found 3"),
         ({"PM_DATA_CLOB_WS_URL": "https://x/"}, "clob_ws_url must be a ws:// or wss:// URL"),
         ({"PM_DATA_GAMMA_BASE_URL": "http://"}, "gamma_base_url must be a http:// or https:// URL"),
+        (
+            {"PM_DATA_CLOB_WS_URL": "ws://127.0.0.1:99999/"},
+            "clob_ws_url is no usable URL: Port out",
+        ),
+        ({"PM_DATA_CLOB_WS_URL": "ws://[bad/"}, "clob_ws_url is no usable URL"),
+        ({"PM_DATA_CLOB_WS_URL": "ws://127.0.0.1:x/"}, "clob_ws_url is no usable URL"),
+        ({"PM_DATA_CLOB_WS_URL": f"ws://{'a' * 70}/"}, "clob_ws_url is no usable URL"),
+        ({"PM_DATA_CLOB_WS_URL": "ws://:80/"}, "clob_ws_url names no host and port"),
+        ({"PM_DATA_CLOB_WS_URL": "ws://ho st/"}, "clob_ws_url names no host and port"),
     ],
 )
 def test_what_cannot_be_used_names_its_source(environ: dict[str, str], words: str) -> None:

@@ -46,6 +46,7 @@ def test_the_first_failure_ends_the_thread_and_is_told_once() -> None:
     assert told.wait(WAIT_SECONDS)
     syncer.stop()
     assert len(calls) == len(failures) == 1
+    assert syncer.failure is failures[0]
 
 
 def test_stopping_before_starting_does_nothing() -> None:

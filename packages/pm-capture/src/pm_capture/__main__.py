@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pm_capture.descriptors import hold_standard_descriptors
 from pm_capture.settings import FIELDS, Resolved, SettingsError, kind_of, resolve, shown
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ EPILOG = """\
 Every setting can also stand in the TOML file, and in the environment as PM_DATA_<SETTING> (alias
 PM_ARB_<SETTING>), with this precedence: default < TOML < flag < environment.
 
-exit codes: 0 sealed · 2 usage, configuration, or the run exists · 6 no universe could be had ·
-7 fatal, see fatal.json · 130, 143 ended by a second signal, or by one before the capture began
+exit codes: 0 sealed · 2 usage, configuration, or the run exists · 5 the run could not be written at its
+beginning · 6 no universe could be had · 7 fatal, see fatal.json · 130, 143 ended by a second signal, or by one before the capture began
 """
 PROGRAM = "pm-capture"
+# A data directory that cannot be one, as against one that ran out of space.
+NO_PLACE = (PermissionError, NotADirectoryError, FileNotFoundError, FileExistsError)
 METAVARS = {
     "run_id": "X",
     "data_dir": "DIR",
@@ -40,6 +43,7 @@ METAVARS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; return its exit code."""
+    hold_standard_descriptors()
     try:
         arguments = vars(_parser().parse_args(argv))
         config = arguments.pop("config")
@@ -150,7 +154,9 @@ def _capture(resolved: Resolved) -> int:
         return 128 + error.number
     except (BundleError, OSError) as error:
         _say(f"the run could not begin: {error}")
-        return ExitCode.USAGE if isinstance(error, PermissionError) else ExitCode.FATAL
+        if isinstance(error, BundleError):
+            return error.exit_code
+        return ExitCode.USAGE if isinstance(error, NO_PLACE) else ExitCode.WRITE_ERROR
 
 
 def _event_loop(*, uvloop_wanted: bool) -> "tuple[Callable[[], AbstractEventLoop] | None, str]":
@@ -171,6 +177,8 @@ def _announce(run_dir: Path) -> None:
 
 
 def _say(text: str) -> None:
+    if sys.stderr is None:
+        return  # `print` would take stdout instead, which carries data
     with contextlib.suppress(OSError, ValueError):
         print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)
 

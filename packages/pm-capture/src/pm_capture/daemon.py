@@ -32,7 +32,7 @@ from pm_capture.refresh_session import RefreshSession
 from pm_capture.refresher import Asking, Refresher
 from pm_capture.run import Run
 from pm_capture.rundir import RunDirectory, new_run_id
-from pm_capture.settings import Resolved, Settings, nanoseconds
+from pm_capture.settings import Resolved, Settings, masked, nanoseconds
 from pm_capture.shard_link import Dial
 from pm_capture.shard_session import Policies, ShardSession
 from pm_capture.signals import StopSignals
@@ -147,7 +147,7 @@ async def _capture(
     shell.announce(run_dir)
     active = sum(1 for tokens in shards if tokens)
     shell.say(
-        f"run {run_id}: {len(universe.token_ids)} tokens on {active} connections to {settings.clob_ws_url}"
+        f"run {run_id}: {len(universe.token_ids)} tokens on {active} connections to {masked(settings.clob_ws_url)}"
     )
     # A signal that came while the files were made ends the run as soon as it lives.
     stopping.add_done_callback(lambda done: run.end(done.result().name))
@@ -273,7 +273,7 @@ async def _place_universe(
         write_file(path, given.data)
         return given
     program = discovery.find_program(shell.environ.get("PATH"))
-    shell.say(f"asking {settings.gamma_base_url} for the universe")
+    shell.say(f"asking {masked(settings.gamma_base_url)} for the universe")
     command = _command(settings, program, path, discovery.GIVE_UP_SECONDS)
     await discovery.discover(command, shell.environ)
     try:

@@ -13,7 +13,7 @@ from pm_capture.metrics import Beat, Durations, Meters, ShardFacts, global_recor
 from pm_capture.ndjson import NdjsonFile
 from pm_capture.stamper import Stamper
 from pm_frames import BundleError, ShardWriter, paths
-from pm_frames.errors import RunLocked
+from pm_frames.errors import RunLocked, WriteFailed
 from pm_frames.files import Files, OsFiles
 from pm_frames.runlog import RunlogWriter
 from pm_frames.watermark import WatermarkWriter
@@ -194,9 +194,20 @@ class Recorder:
         return self.durable_frames
 
     def close_frames(self) -> None:
-        """Sync and close every shard. Raises `WriteFailed`."""
+        """Sync and close every shard. Raises `WriteFailed`, also for a sync that failed before.
+
+        What one sync could not make durable no later one can vouch for.
+        """
         for shard in self.shards:
             shard.close()
+            if shard.durable_frames < shard.frames:
+                raise WriteFailed(
+                    "a sync has failed, so the frames since are not known to be durable",
+                    path=shard.frames_path,
+                    expected=shard.frames,
+                    found=shard.durable_frames,
+                    frames_whole=shard.frames,
+                )
         self.durable_frames = self.frames_total
 
     def close(self) -> dict[str, str]:

@@ -129,6 +129,9 @@ class Run:
         recorder = self._recorder
         if (fatal := self._ending.result().fatal) is not None:
             return fatal
+        if self._syncer.failure is not None:
+            # It failed while the end was under way: its message to the event loop comes too late.
+            return fatal_of(self._syncer.failure)
         try:
             recorder.close_frames()
             self._measure()

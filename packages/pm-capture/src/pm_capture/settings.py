@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 PREFIXES = ("PM_DATA_", "PM_ARB_")
 TRUE = frozenset({"1", "true", "yes", "y", "on"})
@@ -203,7 +204,7 @@ def resolve(
 
 def shown(settings: Settings) -> dict[str, object]:
     """Return every value as it may be printed or stored: credentials in URLs are masked."""
-    return {name: _masked(getattr(settings, name)) for name in FIELDS}
+    return {name: masked(getattr(settings, name)) for name in FIELDS}
 
 
 def kind_of(name: str) -> tuple[type, bool]:
@@ -301,9 +302,19 @@ def _check_url(name: str, value: str, schemes: tuple[str, ...], source: str) -> 
     if scheme not in schemes or not separator or not rest.split("/")[0]:
         wanted = " or ".join(f"{word}://" for word in schemes)
         raise SettingsError(f"{name} must be a {wanted} URL, found {value!r} ({source})")
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        host.encode("idna")
+        port = parts.port
+    except ValueError as error:  # UnicodeError too: a label that no name may have
+        raise SettingsError(f"{name} is no usable URL: {error}: {value!r} ({source})") from error
+    if not host or port == 0 or any(letter.isspace() for letter in value):
+        raise SettingsError(f"{name} names no host and port: {value!r} ({source})")
 
 
-def _masked(value: object) -> object:
+def masked(value: object) -> object:
+    """Return a value without the credentials of a URL in it."""
     if not isinstance(value, str) or "://" not in value:
         return value
     scheme, rest = value.split("://", 1)

@@ -13,6 +13,7 @@ from websockets.exceptions import WebSocketException
 from pm_capture.actions import Action, Close, Connect, Note, Reconnect, SendText
 from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder
+from pm_capture.settings import masked
 from pm_capture.shard_session import Ended, ShardSession
 from pm_capture.transport import CapturingConnection, describe_failure, open_connection
 
@@ -104,7 +105,7 @@ class ShardLink:
         shard_id = self.session.shard_id
 
         def connected(now: int) -> list[Action]:
-            opened = connection.described(self._dial.url, now - self._began_ns)
+            opened = connection.described(str(masked(self._dial.url)), now - self._began_ns)
             self._say(f"shard {shard_id}: connected to {opened.remote_address}")
             return self.session.connected(opened, now)
 

@@ -24,6 +24,7 @@ class Syncer:
         self._sync = sync
         self._failed = failed
         self._interval_seconds = interval_seconds
+        self.failure: Exception | None = None  # what ended the thread; settled once `stop` returns
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="syncer", daemon=True)
 
@@ -42,5 +43,6 @@ class Syncer:
             try:
                 self._sync()
             except Exception as error:
+                self.failure = error
                 self._failed(error)
                 return

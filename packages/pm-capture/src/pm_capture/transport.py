@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import broadcast
 from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 from websockets.protocol import Event
@@ -175,7 +176,7 @@ async def open_connection(
     def make(protocol: ClientProtocol, **kwargs: Any) -> CapturingConnection:
         return CapturingConnection(protocol, sink=sink, **kwargs)
 
-    connection = await connect(
+    connection = connect(
         url,
         create_connection=cast("type[ClientConnection]", make),
         compression=None,
@@ -187,7 +188,11 @@ async def open_connection(
         proxy=None if is_loopback(url) else True,
         user_agent_header=user_agent,
     )
-    return cast("CapturingConnection", connection)
+    try:
+        return cast("CapturingConnection", await connection)
+    except ValueError as error:
+        # The library lets what a redirect of the remote side names reach its URL parser unchecked.
+        raise InvalidHandshake(f"unusable answer: {error}") from error
 
 
 def is_loopback(url: str) -> bool:
