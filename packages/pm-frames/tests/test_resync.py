@@ -143,6 +143,31 @@ def test_zeros_in_the_middle_are_one_hole(path: Path) -> None:
     assert items[4:] == [place for place in places[:-1] if place >= following]
 
 
+def test_an_empty_payload_needs_more_than_its_checksum(path: Path) -> None:
+    """The checksum of nothing is 0: zeros over length and checksum would invent a frame."""
+    first, second, third = sample(b"hello world 0"), sample(b"hello world 1"), sample(b"three", 2)
+    ruined = second[:28] + bytes(len(second) - 28)
+    assert scanned(path, first + ruined) == [0, ("crc_mismatch", 49, 98)]
+    assert scanned(path, first + ruined + third + third) == [0, ("crc_mismatch", 49, 98), 98, 139]
+
+
+@pytest.mark.parametrize("version", list(Version))
+def test_genuine_empty_payloads_without_an_idx(path: Path, version: Version) -> None:
+    size = HEADER[version].size
+    empty = encode_frame(b"", rx_mono_ns=1, rx_wall_ns_utc=1, flags=1, version=version)
+    full = encode_frame(b"x", rx_mono_ns=1, rx_wall_ns_utc=1, flags=1, version=version)
+    assert scanned(path, empty) == [0]
+    assert scanned(path, empty * 3 + full) == [0, size, 2 * size, 3 * size]
+    assert scanned(path, empty + full[:3]) == [0, ("truncated_header", size, size + 3)]
+    ruined = b"!" + full[1:]
+    assert scanned(path, empty + ruined + full) == [
+        0,
+        ("bad_magic", size, 2 * size + 1),
+        2 * size + 1,
+    ]
+    assert scanned(path, empty + ruined[:size]) == [("crc_mismatch", 0, 2 * size)]
+
+
 def test_the_very_first_magic_without_an_idx(path: Path) -> None:
     """The version is taken from a later frame."""
     for version in Version:

@@ -165,6 +165,41 @@ def test_bytes_of_another_frame_inside_a_payload_never_match_an_entry(
         assert (damage.ordinal, damage.offset, damage.end) == (2, frame.offset, frame.end)
 
 
+@pytest.mark.parametrize("entries", [2, 3])
+def test_zeros_over_length_and_checksum_are_no_empty_frame(
+    make_shard: MakeShard, entries: int
+) -> None:
+    golden = make_shard(Version.V2, [b"hello world %d" % k for k in range(3)])
+    cut = golden.frames[2].offset + 28
+    golden.frames_path.write_bytes(golden.frames_bytes[:cut] + bytes(8 + 13))
+    golden.idx_path.write_bytes(golden.idx_bytes[: entries * 32])
+    frames, damages = scanned(golden)
+    assert frames == golden.frames[:2]
+    assert [(damage.kind, damage.offset, damage.end) for damage in damages] == [
+        ("crc_mismatch", golden.frames[2].offset, len(golden.frames_bytes))
+    ]
+
+
+def test_a_payload_that_the_entry_proves_is_not_empty(make_shard: MakeShard) -> None:
+    """Length and checksum are zeroed, and the payload begins like a frame."""
+    inner = encode_frame(b"inner", rx_mono_ns=1, rx_wall_ns_utc=1, flags=1)
+    golden = make_shard(Version.V2, [b"first", inner, b"last"])
+    start = golden.frames[1].offset + 28
+    data = golden.frames_bytes[:start] + bytes(8) + golden.frames_bytes[start + 8 :]
+    golden.frames_path.write_bytes(data)
+    frames, damages = scanned(golden)
+    assert frames == [golden.frames[0], golden.frames[2]]
+    assert [damage.kind for damage in damages] == ["length_mismatch"]
+
+
+def test_an_empty_frame_with_a_damaged_entry(make_shard: MakeShard) -> None:
+    golden = make_shard(Version.V2, [b"", b"x"])
+    golden.idx_path.write_bytes(golden.idx_bytes[:24] + b"\1" + golden.idx_bytes[25:])
+    frames, damages = scanned(golden)
+    assert frames == golden.frames
+    assert [damage.kind for damage in damages] == ["idx_length_mismatch"]
+
+
 @pytest.mark.parametrize("version", list(Version))
 def test_version_from_the_idx_where_the_first_magic_is_gone(
     make_shard: MakeShard, version: Version

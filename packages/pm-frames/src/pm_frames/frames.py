@@ -305,6 +305,8 @@ def decode_run(
         if entry is not None and entry != (place + shift, *fields[3:]):
             break
         end = start + header_bytes + length
+        if not length and entry is None and not data.startswith(magic, end):
+            break  # the checksum of nothing is 0, as in a header of which the end is zeroed
         payload = data[start + header_bytes : end]
         if end > len(data) or crc32(payload) != fields[-1]:
             break

@@ -15,7 +15,7 @@ from pm_frames.damage import FIELD_KINDS, Damage
 from pm_frames.frames import Fault, Frame, frame_at, unpack_header
 from pm_frames.index import IdxEntry, IndexCursor, entry_of
 from pm_frames.layout import HEADER, MAGIC, Version
-from pm_frames.resync import HEADER_WHOLE, find_magic, last_nonzero, resume
+from pm_frames.resync import HEADER_WHOLE, find_magic, follows, last_nonzero, resume
 from pm_frames.window import Window
 
 LOOKAHEAD: Final = 8  # entries, or frames, that are tried around a place that does not fit
@@ -59,6 +59,8 @@ class Judge:
         """Say what is wrong here, and move on past it."""
         entry = None if self.cursor is None else self.cursor.get(self.ordinal)
         found = self._frame_at(self.offset)
+        if isinstance(found, Frame) and not self._empty_proved(found, entry):
+            found = Fault("crc_mismatch", entry.payload_crc32 if entry else None, found.crc32)
         if isinstance(found, Frame):
             if entry is not None:
                 yield from self._sound_but(found, entry)
@@ -95,6 +97,18 @@ class Judge:
                 cursor.entry_bytes,
                 cursor.torn_bytes,
             )
+
+    def _empty_proved(self, frame: Frame, entry: IdxEntry | None) -> bool:
+        """Return whether more than the frame's checksum says that it is empty, if it is.
+
+        The checksum of nothing is 0, so a header whose last eight bytes were zeroed seems sound.
+        """
+        own = entry_of(frame)[-2:]
+        if frame.payload or (entry is not None and entry[-2:] == own):
+            return True
+        if entry is not None and self._payload_proved(entry):
+            return False
+        return follows(self.probe, frame.end, self.version, self.payload_max)
 
     # A sound frame stands here.
 
@@ -307,6 +321,9 @@ class Judge:
         if self.offset >= self._last_nonzero():
             yield from self._zero_tail()
             return
+        detail = ""
+        if fault.kind == "crc_mismatch" and fault.expected is None:
+            detail = "an empty payload proves nothing, and no frame begins behind it"
         end, length = resume(self.probe, self.offset, fault, self.version, self.payload_max)
         if length is not None:
             header = self.probe.at(self.offset, self.header_bytes)
@@ -314,7 +331,7 @@ class Judge:
             fault = Fault("length_mismatch", length, stated)
         elif fault.kind == "bad_magic" and end == self.probe.size:
             fault = fault._replace(kind="trailing_garbage")
-        yield self._hole(fault, end, self.ordinal)
+        yield self._hole(fault, end, self.ordinal, detail)
         self.offset = end
         self.ordinal += 1
 

@@ -119,6 +119,19 @@ def plausible(window: Window, offset: int, version: Version, payload_max: int) -
     return second.rx_mono_ns >= frame.rx_mono_ns
 
 
+def follows(window: Window, offset: int, version: Version, payload_max: int) -> bool:
+    """Return whether the file ends here, or a frame begins of which at most the magic is ruined."""
+    data = window.at(offset, HEADER[version].size)
+    if MAGIC[version].startswith(data[:MAGIC_SIZE]):
+        return True
+    if len(data) < HEADER[version].size:
+        return False
+    header = unpack_header(data, 0, version)
+    # An empty payload proves nothing; zero bytes would do.
+    proves = header.schema_version == version and header.payload_len > 0
+    return proves and _payload_sound(window, offset, header, version, payload_max)
+
+
 def _starts(window: Window, offset: int, version: Version) -> bool:
     """Return whether the file ends here or a magic stands here."""
     return offset == window.size or window.at(offset, MAGIC_SIZE) == MAGIC[version]
