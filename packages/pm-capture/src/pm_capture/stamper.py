@@ -48,6 +48,12 @@ class Stamper:
         self._last = mark + 1
         return mark
 
+    def clocks(self) -> tuple[int, int, int]:
+        """Read the wall clock between two readings of the monotonic one; nothing is stamped."""
+        before = self._monotonic()
+        wall = self._wall()
+        return before, wall, self._monotonic()
+
     def now(self) -> int:
         """Read the monotonic clock for a policy; nothing is stamped."""
         return self._monotonic()
