@@ -42,12 +42,10 @@ def test_invented_types_do_not_fill_the_memory() -> None:
         st.text() | st.integers() | st.none(),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     ),
-    st.booleans(),
+    st.sampled_from([(",", ":"), (", ", ":"), (", ", ": ")]),
 )
-def test_the_short_way_is_right(value: object, spaced: bool) -> None:
-    text = json.dumps(
-        {"a": value, "event_type": "price_change"}, separators=None if spaced else (",", ":")
-    ).encode()
+def test_the_short_way_is_right(value: object, separators: tuple[str, str]) -> None:
+    text = json.dumps({"a": value, "event_type": "price_change"}, separators=separators).encode()
     census = Census()
     census.received([(1, text)])
     assert census.counts() == {"price_change": peek(text).event_types.count("price_change")}

@@ -4,13 +4,13 @@ Nearly every frame is one price change, which ends with its type as the venue wr
 by their last bytes, and only the others are looked into.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from pm_frames.peek import peek
 
-# A comma right before a bare quote is outside of strings, and a frame that ends like this is an object
-# (an array ends with a bracket), so this is the type of the whole message.
-PRICE_CHANGE_END = b',"event_type":"price_change"}'
+# Both spacings that the venue uses. A comma before a bare quote is outside of strings, and a frame that
+# ends like this is an object (an array ends with a bracket), so this is the type of the whole message.
+PRICE_CHANGE_ENDS = (b', "event_type":"price_change"}', b',"event_type":"price_change"}')
 KEEPALIVE = "_keepalive"
 EMPTY = "_empty"
 OTHER = "_other"
@@ -26,15 +26,12 @@ class Census:
         self._price_changes = 0
         self._counts: dict[str, int] = {}
 
-    def received(self, frames: Iterable[tuple[int, bytes]]) -> list[bytes]:
+    def received(self, frames: Sequence[tuple[int, bytes]]) -> list[bytes]:
         """Count frames; return the payloads of those that are not plain price changes."""
-        rest = []
-        for _, payload in frames:
-            if payload.endswith(PRICE_CHANGE_END):
-                self._price_changes += 1
-            else:
-                rest.append(payload)
-                self._look_into(payload)
+        rest = [payload for _, payload in frames if not payload.endswith(PRICE_CHANGE_ENDS)]
+        self._price_changes += len(frames) - len(rest)
+        for payload in rest:
+            self._look_into(payload)
         return rest
 
     def counts(self) -> dict[str, int]:

@@ -29,7 +29,7 @@ from pm_capture.actions import (
     SendText,
     Trigger,
 )
-from pm_capture.census import PRICE_CHANGE_END, Census
+from pm_capture.census import PRICE_CHANGE_ENDS, Census
 from pm_capture.policies.backoff import Backoff
 from pm_capture.policies.budget import Budget
 from pm_capture.policies.confirm import Confirm
@@ -343,7 +343,7 @@ class ShardSession:
             # A first book is all that can still matter once the shard is confirmed, and these searches
             # spare what is none.
             if len(payload) <= CONTROL_BYTES_MAX or not (
-                confirming or (not payload.endswith(PRICE_CHANGE_END) and BOOK in payload)
+                confirming or (not payload.endswith(PRICE_CHANGE_ENDS) and BOOK in payload)
             ):
                 continue
             seen = peek(payload)
