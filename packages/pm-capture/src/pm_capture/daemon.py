@@ -225,7 +225,9 @@ def _begin(
         {"monotonic_ns_source": CLOCK_SOURCE, "boot_id": boot_id, "pid": os.getpid()},
     )
     judged = precision([shell.monotonic() for _ in range(CLOCK_SAMPLES)])
-    recorder.note("monotonic_precision", {**asdict(judged), "ok": judged.ok})
+    recorder.note(
+        "monotonic_precision", {**asdict(judged), "any_non_ms": judged.any_non_ms, "ok": judged.ok}
+    )
     if not judged.ok:
         raise clock_too_coarse(judged)
     universe_file = paths.universe_path(Path(), 0).as_posix()
