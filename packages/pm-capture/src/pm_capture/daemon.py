@@ -153,9 +153,10 @@ async def _capture(
     )
     try:
         digests = _begin(recorder, universe, resolved, shards, shell)
+        reserved = reserve.hold(shutil.disk_usage(run_dir).free)
     except (BundleError, OSError, GivenUp) as error:
         return await _fatal(run, fatal_of(error), shell)
-    if not reserve.hold(shutil.disk_usage(run_dir).free):
+    if not reserved:
         held = f"{reserve.held_bytes} of {settings.capture_reserve_mb} MiB"
         shell.say(f"warning: only {held} could be reserved for the records of a full disk")
     shell.settle()
