@@ -250,6 +250,8 @@ class Recorder:
                 close()
             except Exception:  # the first fatal error is the one to tell
                 pass
+        # Closing syncs what nothing has refused to sync yet.
+        self.durable_frames = sum(shard.durable_frames for shard in self.shards)
         for file in self._metrics.values():
             file.close()
         self._watermark.close()
