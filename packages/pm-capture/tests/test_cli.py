@@ -60,7 +60,7 @@ def flags(tmp_path: Path, universe_file: Path) -> Callable[[str], list[str]]:
     def make(url: str) -> list[str]:
         return [
             "--run-id", "r", "--data-dir", str(tmp_path), "--universe", str(universe_file),
-            "--clob-ws-url", url, "--ws-shards", "1",
+            "--clob-ws-url", url, "--ws-shards", "1", "--min-free-disk-gb", "0",
         ]  # fmt: skip
 
     return make

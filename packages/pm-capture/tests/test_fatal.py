@@ -4,7 +4,8 @@ import errno
 import json
 from pathlib import Path
 
-from pm_capture.fatal import Fatal, FatalReason, fatal_of, write_fatal
+from pm_capture.fatal import Fatal, GivenUp, fatal_of, write_fatal
+from pm_capture.reasons import FatalReason
 from pm_frames.errors import WriteFailed
 
 
@@ -21,6 +22,8 @@ def test_reasons_come_from_the_file_that_refused() -> None:
     assert fatal_of(frames).reason is FatalReason.FRAME_WRITER_ERROR
     assert fatal_of(runlog).reason is FatalReason.RUNLOG_FAILURE
     assert fatal_of(OSError(28, "full")).reason is FatalReason.WRITE_FAILED
+    given = fatal_of(GivenUp(FatalReason.LOW_DISK, "full"))
+    assert given == Fatal(FatalReason.LOW_DISK, "full")
     odd = fatal_of(KeyError("x"))
     assert (odd.reason, odd.message) == (FatalReason.INTERNAL_ASSERT, "KeyError: 'x'")
 

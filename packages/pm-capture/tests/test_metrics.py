@@ -23,10 +23,11 @@ BEAT = Beat(run_id="r", wall_ns_utc=77, mono_ns=12 * S, previous_mono_ns=10 * S)
 def facts(**changes: Any) -> ShardFacts:
     values: dict[str, Any] = {
         "shard_id": 0, "frames": 100, "bytes_written": 5000, "tokens_assigned": 4, "tokens_seen": 3,
-        "tokens_overdue": 1, "connected": True, "confirmed": False, "confirm_events_seen": 2,
+        "tokens_eligible": 4, "tokens_overdue": 1, "connected": True, "confirmed": False, "confirm_events_seen": 2,
         "confirm_failures": 1, "confirm_deadline_ns": 12 * S + 500_000_000, "reconnects": 2,
         "reconnect_budget_remaining": 8, "down_ns": 3 * S, "down_incidents": 2,
-        "startup_connect_ns": S, "last_frame_ns": 11 * S,
+        "startup_connect_ns": S, "last_frame_ns": 11 * S, "decode_errors": 3,
+        "msg_type_counts": {"book": 5},
     }  # fmt: skip
     return ShardFacts(**{**values, **changes})
 
@@ -53,7 +54,8 @@ def test_a_shard_record_is_the_interval() -> None:
         "ingest_ns_count": 2,
         "backpressure_ns_p50": 0, "backpressure_ns_p95": 10, "backpressure_ns_p99": 10,
         "backpressure_ns_max": 10, "backpressure_ns_count": 2,
-        "coverage_pct": 75.0, "token_ids_seen": 3, "token_ids_assigned": 4, "token_ids_overdue": 1,
+        "coverage_pct": 75.0, "token_ids_seen": 3, "token_ids_eligible": 4, "token_ids_assigned": 4,
+        "token_ids_overdue": 1, "decode_errors": 3, "msg_type_counts": {"book": 5},
         "connected": True, "confirmed": False, "confirm_events_seen": 2, "confirm_failures": 1,
         "confirm_deadline_remaining_ms": 500.0, "reconnects": 2, "reconnect_budget_remaining": 8,
         "rx_idle_s": 1.0, "startup_connect_time_s": 1.0,
@@ -67,7 +69,7 @@ def test_the_global_record_adds_up_and_leaves_empty_shards_out() -> None:
         facts(),
         facts(shard_id=1, last_frame_ns=8 * S, confirmed=True, startup_connect_ns=None),
     ]
-    empty = facts(shard_id=2, tokens_assigned=0, tokens_seen=0, frames=0, last_frame_ns=None,
+    empty = facts(shard_id=2, tokens_assigned=0, tokens_seen=0, tokens_eligible=0, frames=0, last_frame_ns=None,
                   connected=False, startup_connect_ns=None)  # fmt: skip
     record = global_record(
         BEAT, [*both, empty], [*both, empty], Meters().told(), {"durable_frames": 9}
@@ -80,7 +82,9 @@ def test_the_global_record_adds_up_and_leaves_empty_shards_out() -> None:
     assert record["rx_idle_any_shard_s"] == 4.0
     assert record["rx_idle_all_shards_s"] == 1.0
     assert record["startup_connect_pending_shards"] == 1
-    assert record["startup_connect_time_s_max"] == 1.0
+    assert record["startup_connect_time_s_max"] == record["startup_connect_time_s_p50"] == 1.0
+    assert record["msg_type_counts"] == {"book": 15}
+    assert record["decode_errors"] == 9
     assert record["write_ns_p99"] == record["write_ns_count"] == 0
     assert record["durable_frames"] == 9
 
@@ -124,7 +128,21 @@ def test_quantiles_in_one_pass_are_those_of_the_histogram(values: list[int]) -> 
 
 def test_tokens_in_grace_are_no_part_of_the_coverage() -> None:
     told = Meters().told()
-    some = shard_record(BEAT, facts(tokens_in_grace=1), facts(), told)
-    assert (some["coverage_pct"], some["token_ids_assigned"]) == (100.0, 3)
-    every = shard_record(BEAT, facts(tokens_in_grace=4, tokens_seen=0), facts(), told)
+    some = shard_record(BEAT, facts(tokens_eligible=3), facts(), told)
+    assert (some["coverage_pct"], some["token_ids_assigned"]) == (100.0, 4)
+    every = shard_record(BEAT, facts(tokens_eligible=0, tokens_seen=0), facts(), told)
     assert every["coverage_pct"] == 100.0
+
+
+def test_percentiles_of_first_connections_and_of_outages() -> None:
+    downs = LogHistogram()
+    for seconds in range(1, 21):
+        downs.record(seconds)
+    shards = [facts(shard_id=n, startup_connect_ns=n * S) for n in range(1, 21)]
+    shards[3] = facts(shard_id=4, startup_connect_ns=4 * S, down_durations=downs.to_dict())
+    record = global_record(BEAT, shards, shards, Meters().told(), {})
+    assert record["startup_connect_time_s_p50"] == 10.0
+    assert record["startup_connect_time_s_p95"] == 19.0
+    assert record["startup_connect_time_s_max"] == 20.0
+    assert record["midrun_disconnected_incident_duration_s_p95"] == 19 / S
+    assert record["midrun_disconnected_incident_duration_s_max"] == 20 / S

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pm_capture.actions import Action, Close, Connect, Note, SendText, Trigger
 from pm_capture.policies.backoff import Backoff
 from pm_capture.policies.confirm import Confirm
+from pm_capture.policies.coverage import Covered
 from pm_capture.policies.data_idle import DataIdle
-from pm_capture.policies.grace import Grace
 from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
 from pm_capture.reassignment import Reassignment
@@ -39,7 +39,7 @@ def new(*tokens: str, tokens_max: int = 100) -> ShardSession:
         data_idle=DataIdle(idle_ns=120 * S),
         snapshot=Snapshot(timeout_ns=30 * S),
         backoff=Backoff(base_ns=S, cap_ns=30 * S, heal_ns=60 * S, budget=10, jitter=Ceiling()),
-        grace=Grace(grace_ns=30 * S),
+        grace_ns=30 * S,
     )
     session = ShardSession(3, tokens, caps=SubscribeCaps(tokens_max=tokens_max), policies=policies)
     session.start(0)
@@ -106,7 +106,7 @@ def test_a_live_connection_is_told_what_goes_and_what_comes_and_nothing_else() -
     }  # fmt: skip
     assert session.token_ids == ("a", "c", "x", "y")
     assert session.state is State.OPEN
-    assert session.tokens_seen == {"a", "c"}
+    assert session.coverage.missing() == ["x", "y"]
     # Only the new tokens are waited for; they are the first to be asked for again.
     session.frames_received([book("x")], 6 * S)
     sent = texts(session.deadline_reached(35 * S))
@@ -138,15 +138,15 @@ def test_data_of_a_token_that_is_gone_shows_nothing() -> None:
     session.reassign(change("", "b"), 2 * S)
     session.frames_received([book("b")], 50 * S)
     assert session.policies.data_idle.deadline() == 121 * S
-    assert session.tokens_seen == {"a"}
+    assert session.coverage.missing() == []
 
 
 def test_new_tokens_have_a_grace() -> None:
     session = live("a")
     session.reassign(change("xy"), S)
     session.reassign(change("z", "x"), 2 * S)
-    assert set(session.policies.grace.excluded(30 * S)) == {"y", "z"}
-    assert set(session.policies.grace.excluded(31 * S)) == {"z"}
+    assert session.coverage.counted(30 * S) == Covered(seen=0, eligible=1, assigned=3)
+    assert session.coverage.counted(31 * S) == Covered(seen=0, eligible=2, assigned=3)
 
 
 def test_a_shard_that_loses_its_last_token_closes_and_comes_back_with_the_next() -> None:

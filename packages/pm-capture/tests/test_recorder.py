@@ -26,7 +26,7 @@ def new(run_dir: Path, stamper: Stamper, **more: Any) -> Recorder:
 
 def facts(shard_id: int, frames: int = 0) -> ShardFacts:
     return ShardFacts(
-        shard_id=shard_id, frames=frames, bytes_written=0, tokens_assigned=2, tokens_seen=1,
+        shard_id=shard_id, frames=frames, bytes_written=0, tokens_assigned=2, tokens_seen=1, tokens_eligible=2,
         tokens_overdue=0, connected=True, confirmed=True, confirm_events_seen=1, confirm_failures=0,
         confirm_deadline_ns=None, reconnects=0, reconnect_budget_remaining=10, down_ns=0,
         down_incidents=0, startup_connect_ns=5, last_frame_ns=None,

@@ -349,7 +349,7 @@ def test_new_shards_are_opened_and_empty_ones_are_closed(
     assert set(done.left.json("seal.json")["shards"]) == {"0", "1"}
     last = json.loads((done.left.path / "metrics/global.ndjson").read_text().splitlines()[-1])
     assert (last["universe_version"], last["refresh_count"]) == (2, 2)
-    assert (last["token_ids_assigned"], last["coverage_pct"]) == (2, 100.0)
+    assert (last["token_ids_assigned"], last["coverage_pct"]) == (250, 100.0)
 
 
 def test_a_venue_that_refuses_the_operation_costs_a_measured_reconnect(

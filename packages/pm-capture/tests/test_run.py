@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from pm_capture.actions import Action
-from pm_capture.fatal import FatalReason
 from pm_capture.policies.backoff import Backoff
 from pm_capture.policies.confirm import Confirm
 from pm_capture.policies.data_idle import DataIdle
 from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
+from pm_capture.reasons import FatalReason
 from pm_capture.recorder import Recorder
 from pm_capture.run import Run
 from pm_capture.shard_link import Dial
@@ -116,3 +116,19 @@ def test_a_sync_that_fails_is_fatal_and_tells_what_is_durable(
     assert told["durable_frames_total"] <= told["frames_total"]
     assert told["first_error"]["errno"] == errno.EIO
     assert not (tmp_path / "r" / "seal.json").exists()
+
+
+def test_a_sync_of_frames_that_fails_says_how_many_are_durable(
+    live: Callable[..., Any], tmp_path: Path, broken_sync: Callable[..., Any]
+) -> None:
+    files = broken_sync(".frames")
+
+    def break_it() -> None:
+        files.broken = True
+
+    fatal = asyncio.run(live(session(), files, first_beat=break_it))
+    assert fatal.reason is FatalReason.FRAME_WRITER_ERROR
+    assert "sync failed: Input/output error; 0 frames are durable" in fatal.message
+    told = json.loads((tmp_path / "r" / "fatal.json").read_text())
+    assert told["durable_frames_total"] == 0
+    assert told["frames_total"] == 1

@@ -62,9 +62,11 @@ def test_the_three_promises_hold_for_any_clock(calls: list[tuple[str, int]]) -> 
 
 
 def test_precision_of_a_clock() -> None:
-    assert precision([5, 5, 7, 100]) == Precision(4, 2, 93)
+    assert precision([5, 5, 7, 100]) == Precision(4, 2, 93, 1)
     assert precision([5, 5, 7, 100]).ok
     coarse = precision([0, 0, 15_600_000, 15_600_000])
-    assert coarse == Precision(4, 15_600_000, 15_600_000)
+    assert coarse == Precision(4, 15_600_000, 15_600_000, 15_600_000)
+    assert coarse.any_non_ms
+    assert not precision([0, 16_000_000, 31_000_000]).any_non_ms
     assert not coarse.ok
     assert not precision([3, 3, 3]).ok

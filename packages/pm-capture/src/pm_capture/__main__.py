@@ -131,6 +131,7 @@ def _print_config(resolved: Resolved, *, as_json: bool) -> None:
 def _capture(resolved: Resolved) -> int:
     import asyncio
 
+    from pm_capture.collector import settle
     from pm_capture.daemon import Interrupted, Shell, capture
     from pm_capture.discovery import DiscoveryFailed, DiscoveryMissing
     from pm_capture.universe import UniverseError
@@ -139,7 +140,9 @@ def _capture(resolved: Resolved) -> int:
     from pm_frames.errors import RunLocked
 
     factory, event_loop = _event_loop(uvloop_wanted=resolved.settings.uvloop)
-    shell = Shell(say=_say, announce=_announce, environ=os.environ, event_loop=event_loop)
+    shell = Shell(
+        say=_say, announce=_announce, environ=os.environ, event_loop=event_loop, settle=settle
+    )
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(capture(resolved, shell))

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pm_capture.reasons import FatalReason
+
 
 class Trigger(StrEnum):
     """Why a connection ended or was not made: the `trigger` of `disconnect` and `reconnect` records."""
@@ -65,4 +67,12 @@ class Note:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-Action = Connect | SendText | Reconnect | Close | Resubscribe | Note
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """End the run as fatal."""
+
+    reason: FatalReason
+    message: str
+
+
+Action = Connect | SendText | Reconnect | Close | Resubscribe | Note | GiveUp

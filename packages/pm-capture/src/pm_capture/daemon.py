@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -19,17 +20,19 @@ from typing import Any
 
 from pm_capture import discovery, environment, manifest, refresh_config, sharding
 from pm_capture.durable import write_file
-from pm_capture.fatal import Fatal, fatal_of
+from pm_capture.fatal import Fatal, GivenUp, fatal_of
 from pm_capture.generation import head_of
 from pm_capture.policies.backoff import Backoff
+from pm_capture.policies.budget import Budget
 from pm_capture.policies.confirm import Confirm
 from pm_capture.policies.data_idle import DataIdle
-from pm_capture.policies.grace import Grace
 from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
+from pm_capture.reasons import FatalReason
 from pm_capture.recorder import Recorder
 from pm_capture.refresh_session import RefreshSession
 from pm_capture.refresher import Asking, Refresher
+from pm_capture.reserve import Reserve
 from pm_capture.run import Run
 from pm_capture.rundir import RunDirectory, new_run_id
 from pm_capture.settings import Resolved, Settings, masked, nanoseconds
@@ -39,11 +42,14 @@ from pm_capture.signals import StopSignals
 from pm_capture.stamper import Precision, Stamper, precision
 from pm_capture.subscribe import SubscribeCaps
 from pm_capture.universe import Universe, UniverseError, parse_universe, read_universe
+from pm_capture.vitals import Guards
 from pm_frames import BundleError, paths
 from pm_frames.command import ExitCode
 
 CLOCK_SOURCE = "perf_counter_ns"
 CLOCK_SAMPLES = 1000
+BYTES_PER_GB = 1_000_000_000
+BYTES_PER_MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +60,17 @@ class Shell:
     announce: Callable[[Path], None]  # the run directory, once, when its manifest is written
     environ: Mapping[str, str]
     event_loop: str
+    monotonic: Callable[[], int] = time.perf_counter_ns
+    wall: Callable[[], int] = time.time_ns
+    settle: Callable[[], None] = lambda: (
+        None
+    )  # called once, when all that lives as long as the run is made
 
 
-class ClockTooCoarse(Exception):
-    """The monotonic clock cannot tell frames apart in time."""
-
-    def __init__(self, judged: Precision) -> None:
-        super().__init__(
-            f"{CLOCK_SOURCE} moves in steps of {judged.min_delta_ns} ns; less than 1 ms is needed"
-        )
+def clock_too_coarse(judged: Precision) -> GivenUp:
+    """Return what to raise when the monotonic clock cannot tell frames apart in time."""
+    words = f"{CLOCK_SOURCE} moves in steps of {judged.min_delta_ns} ns; less than 1 ms is needed"
+    return GivenUp(FatalReason.MONO_TIME_QUANTIZED, words)
 
 
 class Interrupted(Exception):
@@ -126,15 +134,18 @@ async def _capture(
         run_dir,
         run_id,
         shards=len(shards),
-        stamper=Stamper(time.perf_counter_ns, time.time_ns),
+        stamper=Stamper(shell.monotonic, shell.wall),
         version=settings.capture_frames_schema_version,
     )
+    reserve = Reserve(run_dir, round(settings.capture_reserve_mb * BYTES_PER_MIB))
     run = Run(
         recorder,
         [_session(settings, shard_id, tokens) for shard_id, tokens in enumerate(shards)],
         _dial(settings),
         heartbeat_seconds=settings.capture_heartbeat_interval_seconds,
         say=shell.say,
+        guards=_guards(settings),
+        reserve=reserve,
     )
     run.refresh_by(
         _refresher(run, recorder, universe, shards, resolved, shell),
@@ -142,8 +153,13 @@ async def _capture(
     )
     try:
         digests = _begin(recorder, universe, resolved, shards, shell)
-    except (BundleError, OSError, ClockTooCoarse) as error:
+        reserved = reserve.hold(shutil.disk_usage(run_dir).free)
+    except (BundleError, OSError, GivenUp) as error:
         return await _fatal(run, fatal_of(error), shell)
+    if not reserved:
+        held = f"{reserve.held_bytes} of {settings.capture_reserve_mb} MiB"
+        shell.say(f"warning: only {held} could be reserved for the records of a full disk")
+    shell.settle()
     shell.announce(run_dir)
     active = sum(1 for tokens in shards if tokens)
     shell.say(
@@ -201,7 +217,7 @@ def _begin(
 ) -> dict[str, str]:
     """Write what is known at the start; return the digests of the files made here.
 
-    Raises `WriteFailed`, OSError, or `ClockTooCoarse`.
+    Raises `WriteFailed`, OSError, or `GivenUp`.
     """
     mono, wall = recorder.stamper.frames()
     boot_id = environment.boot_id()
@@ -209,10 +225,12 @@ def _begin(
         "run_start",
         {"monotonic_ns_source": CLOCK_SOURCE, "boot_id": boot_id, "pid": os.getpid()},
     )
-    judged = precision([time.perf_counter_ns() for _ in range(CLOCK_SAMPLES)])
-    recorder.note("monotonic_precision", {**asdict(judged), "ok": judged.ok})
+    judged = precision([shell.monotonic() for _ in range(CLOCK_SAMPLES)])
+    recorder.note(
+        "monotonic_precision", {**asdict(judged), "any_non_ms": judged.any_non_ms, "ok": judged.ok}
+    )
     if not judged.ok:
-        raise ClockTooCoarse(judged)
+        raise clock_too_coarse(judged)
     universe_file = paths.universe_path(Path(), 0).as_posix()
     data = manifest.encode(
         manifest.build(
@@ -320,8 +338,27 @@ def _session(settings: Settings, shard_id: int, token_ids: Sequence[str]) -> Sha
                 # Shards must not fall into step, and neither must two captures.
                 jitter=random.Random(),
             ),
-            grace=Grace(grace_ns=nanoseconds(settings.capture_universe_refresh_grace_seconds)),
+            grace_ns=nanoseconds(settings.capture_universe_refresh_grace_seconds),
+            storm=Budget(
+                FatalReason.RECONNECT_STORM,
+                faults_max=settings.ws_reconnect_storm_max,
+                heal_ns=nanoseconds(settings.ws_reconnect_heal_seconds),
+            ),
+            unconfirmed=Budget(
+                FatalReason.SUBSCRIBE_CONFIRM_FAIL,
+                faults_max=settings.capture_confirm_max_failures,
+                heal_ns=nanoseconds(settings.capture_confirm_heal_seconds),
+            ),
         ),
+    )
+
+
+def _guards(settings: Settings) -> Guards:
+    return Guards(
+        free_bytes_min=round(settings.min_free_disk_gb * BYTES_PER_GB),
+        backpressure_ns=nanoseconds(settings.capture_backpressure_fatal_ms / 1000),
+        disk_interval_seconds=settings.capture_disk_usage_interval_seconds,
+        coverage_interval_ns=nanoseconds(settings.capture_coverage_metrics_interval_seconds),
     )
 
 

@@ -3,27 +3,20 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from pm_capture.durable import write_file
+from pm_capture.reasons import FatalReason
 from pm_frames import BundleError, paths
 from pm_frames.files import Files
 
 
-class FatalReason(StrEnum):
-    """Reasons that this program can give."""
+class GivenUp(Exception):
+    """The run has to end for a reason that is no error of the program."""
 
-    FRAME_WRITER_ERROR = "FRAME_WRITER_ERROR"
-    RUNLOG_FAILURE = "RUNLOG_FAILURE"
-    MONO_TIME_QUANTIZED = "MONO_TIME_QUANTIZED"
-    WRITE_FAILED = "WRITE_FAILED"
-    INTERNAL_ASSERT = "INTERNAL_ASSERT"
-    CHURN_GUARD_SUSTAINED = "CHURN_GUARD_SUSTAINED"
-
-
-class ChurnGuardSustained(Exception):
-    """The universe has been changing too much for too long; what is captured is no longer what is wanted."""
+    def __init__(self, reason: FatalReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +30,12 @@ class Fatal:
 
 def fatal_of(error: BaseException) -> Fatal:
     """Name the reason of an exception that nothing else has dealt with."""
+    if isinstance(error, GivenUp):
+        return Fatal(error.reason, str(error))
     if isinstance(error, BundleError):
         runlog = error.path is not None and error.path.name == paths.RUNLOG
         reason = FatalReason.RUNLOG_FAILURE if runlog else FatalReason.FRAME_WRITER_ERROR
         return Fatal(reason, str(error), error)
-    if isinstance(error, ChurnGuardSustained):
-        return Fatal(FatalReason.CHURN_GUARD_SUSTAINED, str(error), error)
     if isinstance(error, OSError):
         return Fatal(FatalReason.WRITE_FAILED, str(error), error)
     return Fatal(FatalReason.INTERNAL_ASSERT, f"{type(error).__name__}: {error}", error)

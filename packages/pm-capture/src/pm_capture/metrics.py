@@ -11,7 +11,7 @@ empty interval answers 0 with a count of 0. For any longer time merge the histog
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pm_frames.histogram import LogHistogram, upper_bound
@@ -65,6 +65,7 @@ class ShardFacts:
     bytes_written: int
     tokens_assigned: int
     tokens_seen: int
+    tokens_eligible: int
     tokens_overdue: int
     connected: bool
     confirmed: bool
@@ -75,9 +76,11 @@ class ShardFacts:
     reconnect_budget_remaining: int
     down_ns: int
     down_incidents: int
+    down_durations: Mapping[str, Any] = field(default_factory=lambda: LogHistogram().to_dict())
+    decode_errors: int = 0
+    msg_type_counts: Mapping[str, int] = field(default_factory=dict)
     startup_connect_ns: int | None
     last_frame_ns: int | None
-    tokens_in_grace: int = 0  # assigned, but not yet counted; `tokens_seen` leaves them out as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,7 @@ def shard_record(
         "confirmed": facts.confirmed,
         "confirm_events_seen": facts.confirm_events_seen,
         "confirm_failures": facts.confirm_failures,
+        **_contents([facts]),
         "confirm_deadline_remaining_ms": (
             None if deadline_ns is None else max(0, deadline_ns - beat.mono_ns) / 1e6
         ),
@@ -130,6 +134,7 @@ def global_record(
     facts = list(facts)
     idle = [_idle_s(beat, one) for one in facts if one.tokens_assigned]
     told = [seconds for seconds in idle if seconds is not None]
+    downs = _merged_one([dict(one.down_durations) for one in facts])
     active = [one for one in facts if one.tokens_assigned]
     connects = sorted(
         one.startup_connect_ns for one in active if one.startup_connect_ns is not None
@@ -146,9 +151,14 @@ def global_record(
         "rx_idle_any_shard_s": max(told, default=None),
         "rx_idle_all_shards_s": min(told, default=None),
         "startup_connect_pending_shards": len(active) - len(connects),
-        "startup_connect_time_s_max": _seconds(connects[-1]) if connects else None,
+        "startup_connect_time_s_p50": _nearest_rank_s(connects, 50),
+        "startup_connect_time_s_p95": _nearest_rank_s(connects, 95),
+        "startup_connect_time_s_max": _nearest_rank_s(connects, 100),
         "midrun_disconnected_time_s_total": sum(one.down_ns for one in facts) / NS_PER_S,
         "midrun_disconnected_incidents": sum(one.down_incidents for one in facts),
+        "midrun_disconnected_incident_duration_s_p95": quantiles(downs, [95])[0] / NS_PER_S,
+        "midrun_disconnected_incident_duration_s_max": downs["max"] / NS_PER_S,
+        **_contents(facts),
         **extra,
         "histograms": durations,
     }
@@ -216,13 +226,32 @@ def _merged_one(histograms: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _coverage(facts: list[ShardFacts]) -> dict[str, Any]:
-    assigned = sum(one.tokens_assigned - one.tokens_in_grace for one in facts)
+    assigned = sum(one.tokens_assigned for one in facts)
     seen = sum(one.tokens_seen for one in facts)
+    eligible = sum(one.tokens_eligible for one in facts)
     return {
-        "coverage_pct": 100.0 * seen / assigned if assigned else 100.0,
+        "coverage_pct": 100.0 * seen / eligible if eligible else 100.0,
         "token_ids_seen": seen,
+        "token_ids_eligible": eligible,
         "token_ids_assigned": assigned,
     }
+
+
+def _contents(facts: list[ShardFacts]) -> dict[str, Any]:
+    counts: dict[str, int] = {}
+    for one in facts:
+        for name, count in one.msg_type_counts.items():
+            counts[name] = counts.get(name, 0) + count
+    return {
+        "decode_errors": sum(one.decode_errors for one in facts),
+        "msg_type_counts": dict(sorted(counts.items())),
+    }
+
+
+def _nearest_rank_s(ascending_ns: list[int], percent: int) -> float | None:
+    if not ascending_ns:
+        return None
+    return ascending_ns[-(-percent * len(ascending_ns) // 100) - 1] / NS_PER_S
 
 
 def _idle_s(beat: Beat, facts: ShardFacts) -> float | None:

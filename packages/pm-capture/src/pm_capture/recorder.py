@@ -8,6 +8,7 @@ bundle true; see `stamper.py`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pm_capture.metrics import Beat, Durations, Meters, ShardFacts, global_record, shard_record
 from pm_capture.ndjson import NdjsonFile
@@ -15,6 +16,7 @@ from pm_capture.stamper import Stamper
 from pm_frames import BundleError, ShardWriter, paths
 from pm_frames.errors import RunLocked, WriteFailed
 from pm_frames.files import Files, OsFiles
+from pm_frames.histogram import LogHistogram
 from pm_frames.runlog import RunlogWriter
 from pm_frames.watermark import WatermarkWriter
 
@@ -70,6 +72,9 @@ class Recorder:
         files.sync_directory(run_dir / paths.METRICS)
         files.sync_directory(run_dir)
         self.meters = [Meters() for _ in range(shards)]
+        # From the end of an append to the end of what the policies made of the frames, in ns.
+        self.reactions = LogHistogram()
+        self._append_ended = 0
         # Per shard, the last moment at which its connection was certain to deliver.
         self._certain = [0] * shards
 
@@ -97,8 +102,18 @@ class Recorder:
         self.shards[shard_id].append(frames, rx_mono_ns=mono, rx_wall_ns_utc=wall)
         ended = self.stamper.now()
         self._certain[shard_id] = mono
+        self._append_ended = ended
         self.meters[shard_id].read_recorded(stamped=mono, began=began, ended=ended)
         self._watermark.publish(self.stamper.watermark())
+
+    def reacted(self) -> None:
+        """Take note that what followed from the newest append is done."""
+        self.reactions.record(max(0, self.stamper.now() - self._append_ended))
+
+    def reactions_taken(self) -> dict[str, Any]:
+        """Return what `reacted` has counted since the last call, as a sparse histogram."""
+        taken, self.reactions = self.reactions, LogHistogram()
+        return taken.to_dict()
 
     def note(self, record_type: str, fields: Mapping[str, object]) -> None:
         """Append a runlog record, later than everything written before. Raises `WriteFailed`.
@@ -235,6 +250,8 @@ class Recorder:
                 close()
             except Exception:  # the first fatal error is the one to tell
                 pass
+        # Closing syncs what nothing has refused to sync yet.
+        self.durable_frames = sum(shard.durable_frames for shard in self.shards)
         for file in self._metrics.values():
             file.close()
         self._watermark.close()

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from pm_capture import discovery
 from pm_capture.actions import Note
 from pm_capture.durable import write_file
-from pm_capture.fatal import ChurnGuardSustained
+from pm_capture.fatal import GivenUp
 from pm_capture.generation import Head, Step, follow
+from pm_capture.reasons import FatalReason
 from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder, ShardFiles
 from pm_capture.refresh_actions import (
@@ -140,7 +141,7 @@ class Refresher:
                     ),
                 )
             case Sustained():
-                self._shards.fail(ChurnGuardSustained(action.message))
+                self._shards.fail(GivenUp(FatalReason.CHURN_GUARD_SUSTAINED, action.message))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._work = asyncio.get_running_loop().create_task(work)

@@ -7,21 +7,28 @@ of the event loop say when, policies say whether.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pm_capture.fatal import Fatal, fatal_of, write_fatal
-from pm_capture.metrics import Beat, ShardFacts, merged
+from pm_capture import families, last_words
+from pm_capture.actions import Action, GiveUp, Note
+from pm_capture.collector import GcPauses
+from pm_capture.disk_watch import DiskFigures, DiskWatch
+from pm_capture.fatal import Fatal, GivenUp, fatal_of
+from pm_capture.metrics import Beat, ShardFacts, merged, quantiles
 from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder
 from pm_capture.refresher import Refresher
+from pm_capture.reserve import Reserve
 from pm_capture.seal import seal
 from pm_capture.shard_link import Dial, ShardLink
 from pm_capture.shard_session import ShardSession, State
 from pm_capture.syncer import Syncer
+from pm_capture.vitals import Guards, Vitals
 from pm_frames import BundleError
 
-WATERMARK_NS = 20_000_000
+WATERMARK_SECONDS = 0.02
+VITALS_NS = 100_000_000
 HEARTBEATS_KEPT = 10
 NS_PER_S = 1_000_000_000
 
@@ -45,8 +52,13 @@ class Run:
         *,
         heartbeat_seconds: float,
         say: Callable[[str], None],
+        guards: Guards | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
-        """Make the links; must be called in the event loop that will carry them."""
+        """Make the links; must be called in the event loop that will carry them.
+
+        `reserve` is held by the caller and released here, whatever the end; no `guards` judge nothing.
+        """
         self._loop = asyncio.get_running_loop()
         self._recorder = recorder
         self._stamper = recorder.stamper
@@ -58,11 +70,20 @@ class Run:
         self._refresher: Refresher | None = None
         self._syncer = Syncer(recorder.sync, self._sync_failed)
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
-        self._tick_due = 0
-        self._lag_ns = 0
+        self._guards = Guards() if guards is None else guards
+        self._vitals = Vitals(self._guards)
+        self._vitals_due = 0
+        self._reserve = Reserve(recorder.run_dir, 0) if reserve is None else reserve
+        self._pauses = GcPauses(self._stamper.now)
+        self._disk_watch = DiskWatch(
+            recorder.run_dir,
+            self._disk_measured,
+            now=self._stamper.now,
+            interval_seconds=self._guards.disk_interval_seconds,
+        )
         self._heartbeats: deque[dict[str, int]] = deque(maxlen=HEARTBEATS_KEPT)
         self._beat_at = self._stamper.now()
-        self._facts = [self._facts_of(link) for link in self._links]
+        self._facts = [self._facts_of(link, 0) for link in self._links]
 
     def refresh_by(self, refresher: Refresher, new_session: Callable[[int], ShardSession]) -> None:
         """Follow the universe; `new_session` makes the session, without tokens, of one more shard."""
@@ -73,7 +94,7 @@ class Run:
         """Begin a shard whose files have been adopted by the recorder; it has no tokens yet."""
         link = self._link(self._new_session(shard_id))
         self._links.append(link)
-        self._facts.append(self._facts_of(link))
+        self._facts.append(self._facts_of(link, 0))
         link.start()
 
     def reassign(self, shard_id: int, change: Reassignment) -> None:
@@ -105,8 +126,11 @@ class Run:
         self._syncer.start()
         if self._refresher is not None:
             self._refresher.start()
-        self._tick_due = self._stamper.now()
+        self._disk_watch.start()
+        self._pauses.start()
         self._watermark_tick()
+        self._vitals_due = self._stamper.now()
+        self._vitals_tick()
         self._timers[self._beat] = self._loop.call_later(self._heartbeat_seconds, self._beat)
         if duration_seconds is not None:
             self._loop.call_later(duration_seconds, self.end, "duration")
@@ -124,18 +148,19 @@ class Run:
         for link in self._links:
             link.stop()
         await asyncio.gather(*(link.wait_closed() for link in self._links))
-        self._syncer.stop()
-        self._stop_timers()
+        self._stop_watching()
         recorder = self._recorder
         if (fatal := self._ending.result().fatal) is not None:
             return fatal
         if self._syncer.failure is not None:
             # It failed while the end was under way: its message to the event loop comes too late.
             return fatal_of(self._syncer.failure)
+        self._reserve.release()
         try:
             recorder.close_frames()
-            self._measure()
-            recorder.note("capture_stop", {"reason": reason, **self._counts()})
+            self._measure(last=True)
+            losses = families.losses(metrics_errors=recorder.metrics_errors)
+            recorder.note("capture_stop", {"reason": reason, **self._counts(), **losses})
             digests = {**others, **recorder.close()}
             seal(
                 recorder.run_dir,
@@ -150,42 +175,70 @@ class Run:
         return None
 
     async def give_up(self, fatal: Fatal) -> None:
-        """Drop everything, keep what can be kept, and leave `fatal.json`."""
+        """Drop everything, keep what can be kept, and leave `fatal.json` and its companions."""
         if self._refresher is not None:
             await self._refresher.stop()
         for link in self._links:
             link.abandon()
-        await asyncio.gather(*(link.wait_closed() for link in self._links))
-        self._syncer.stop()
         self._stop_timers()
+        await asyncio.gather(*(link.wait_closed() for link in self._links))
+        self._stop_watching()
         recorder = self._recorder
+        held_bytes = self._reserve.held_bytes
+        self._reserve.release()
         with contextlib.suppress(BundleError, ValueError):
             recorder.note("fatal", {"fatal_reason": fatal.reason, "fatal_message": fatal.message})
         recorder.abandon()
-        try:
-            write_fatal(
-                recorder.run_dir,
-                fatal,
-                run_id=recorder.run_id,
-                stamp=self._stamper.frames(),
-                counts=self._counts(),
-                recent_heartbeats=list(self._heartbeats),
-            )
-        except OSError as error:
-            self._say(f"fatal.json could not be written: {error.strerror}")
+        last_words.leave(
+            recorder,
+            [link.session for link in self._links],
+            fatal,
+            counts=self._counts(),
+            recent_heartbeats=list(self._heartbeats),
+            backpressure_ns_p99=self._vitals.backpressure_ns_p99,
+            tail_bytes_max=last_words.bytes_for_each(held_bytes, len(self._links)),
+            say=self._say,
+        )
 
     # The heartbeat.
 
     def _watermark_tick(self) -> None:
-        """Publish, and take the lateness of this very timer as the lag of the event loop."""
-        now = self._stamper.now()
-        self._lag_ns = max(self._lag_ns, now - self._tick_due)
-        self._tick_due = now + WATERMARK_NS
         self._timers[self._watermark_tick] = self._loop.call_later(
-            WATERMARK_NS / NS_PER_S, self._watermark_tick
+            WATERMARK_SECONDS, self._watermark_tick
         )
         try:
             self._recorder.publish_watermark()
+        except Exception as error:
+            self.fail(error)
+
+    def _vitals_tick(self) -> None:
+        """Take the lateness of this very timer as the lag of the event loop."""
+        now = self._stamper.now()
+        late_ns = max(0, now - self._vitals_due)
+        self._vitals_due = now + VITALS_NS
+        self._timers[self._vitals_tick] = self._loop.call_later(
+            VITALS_NS / NS_PER_S, self._vitals_tick
+        )
+        self._react(self._vitals.ticked(late_ns, self._stamper.clocks()))
+
+    def _disk_measured(self, figures: DiskFigures) -> None:
+        # Called in the thread of the disk watch; the loop may be gone.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._judge_disk, figures)
+
+    def _judge_disk(self, figures: DiskFigures) -> None:
+        if not self._ending.done():
+            self._react(self._vitals.disk_measured(figures))
+
+    def _react(self, actions: Iterable[Action]) -> None:
+        try:
+            for action in actions:
+                match action:
+                    case Note():
+                        self._recorder.note(action.record_type, action.fields)
+                        self._say(f"{action.record_type}: {_words(action.fields)}")
+                    case GiveUp():
+                        self.fail(GivenUp(action.reason, action.message))
         except Exception as error:
             self.fail(error)
 
@@ -199,10 +252,11 @@ class Run:
             self._recorder.note("heartbeat", beat)
             self._heartbeats.append(beat)
             self._measure()
+            self._vitals.tick_done(self._stamper.now() - mono)
         except Exception as error:
             self.fail(error)
 
-    def _measure(self) -> None:
+    def _measure(self, *, last: bool = False) -> None:
         """Write the metrics of the interval that ends now."""
         mono, wall = self._stamper.frames()
         beat = Beat(
@@ -211,35 +265,49 @@ class Run:
             mono_ns=mono,
             previous_mono_ns=self._beat_at,
         )
-        facts = [self._facts_of(link) for link in self._links]
+        every_ns = 0 if last else self._guards.coverage_interval_ns
+        facts = [self._facts_of(link, every_ns) for link in self._links]
         told = [
             self._recorder.shard_metrics(beat, one, before)
             for one, before in zip(facts, self._facts, strict=True)
         ]
+        recorder = self._recorder
+        durations = merged(told)
+        errors = recorder.metrics_errors
         extra = {
-            "durable_frames": self._recorder.durable_frames,
-            "loop_lag_ms_max_last_interval": self._lag_ns / 1e6,
-            "metrics_writer_errors": self._recorder.metrics_errors,
+            "durable_frames": recorder.durable_frames,
+            "metrics_writer_errors": errors,
+            **self._vitals.told(self._pauses.taken()),
+            **families.latencies(durations, recorder.reactions_taken(), quantiles),
+            **families.queues(),
+            **families.losses(metrics_errors=errors),
             **({} if self._refresher is None else self._refresher.session.metrics()),
         }
-        self._recorder.global_metrics(beat, facts, self._facts, merged(told), extra)
+        recorder.global_metrics(beat, facts, self._facts, durations, extra)
         self._facts = facts
         self._beat_at = mono
-        self._lag_ns = 0
+        actions = self._vitals.beaten(
+            ingest_ns_p99=quantiles(durations["ingest_ns"], [99])[0],
+            backpressure_ns_p99=quantiles(durations["backpressure_ns"], [99])[0],
+            reads=durations["ingest_ns"]["count"],
+            metrics_errors=errors,
+        )
+        if not last:  # a run that is being sealed can no longer be given up
+            self._react(actions)
 
-    def _facts_of(self, link: ShardLink) -> ShardFacts:
+    def _facts_of(self, link: ShardLink, every_ns: int) -> ShardFacts:
         session = link.session
         policies = session.policies
         now = self._stamper.now()
-        in_grace = policies.grace.excluded(now)
         shard = self._recorder.shards[session.shard_id]
+        covered = session.coverage.counted(now, every_ns=every_ns)
         return ShardFacts(
             shard_id=session.shard_id,
             frames=shard.frames,
             bytes_written=shard.frames_bytes,
-            tokens_assigned=len(session.token_ids),
-            tokens_seen=len(session.tokens_seen - in_grace),
-            tokens_in_grace=len(in_grace),
+            tokens_assigned=covered.assigned,
+            tokens_seen=covered.seen,
+            tokens_eligible=covered.eligible,
             tokens_overdue=len(policies.snapshot.overdue),
             connected=session.state is State.OPEN,
             confirmed=policies.confirm.confirmed,
@@ -250,6 +318,9 @@ class Run:
             reconnect_budget_remaining=policies.backoff.remaining(now),
             down_ns=session.down_ns(now),
             down_incidents=session.down_incidents,
+            down_durations=session.down_durations.to_dict(),
+            decode_errors=session.census.decode_errors,
+            msg_type_counts=session.census.counts(),
             startup_connect_ns=session.startup_connect_ns,
             last_frame_ns=shard.rx_mono_ns_last,
         )
@@ -264,6 +335,12 @@ class Run:
             "durable_frames_total": self._recorder.durable_frames,
         }
 
+    def _stop_watching(self) -> None:
+        self._syncer.stop()
+        self._disk_watch.stop()
+        self._pauses.stop()
+        self._stop_timers()
+
     def _stop_timers(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
@@ -272,3 +349,7 @@ class Run:
         # Called in the syncer's thread; the loop may be gone when a sync fails at the very end.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.fail, error)
+
+
+def _words(fields: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in fields.items())

@@ -144,6 +144,43 @@ class Settings:
         1.0, "heartbeats and metrics this often", above=0
     )
     capture_frames_schema_version: int = _setting(2, "version of the frame format, 1 or 2", least=1)
+    # Evidence: what is measured, and when a run gives up. 0 or less: never.
+    min_free_disk_gb: float = _setting(
+        5.0,
+        "end the run as LOW_DISK below this (GB of 10^9 bytes), warn below twice; 0 or less: never",
+    )
+    capture_disk_usage_interval_seconds: float = _setting(
+        10.0, "measure the disk this often, off the event loop", above=0
+    )
+    capture_reserve_mb: float = _setting(
+        16.0, "MiB held back for what a fatal run has to write on a full disk", least=0
+    )
+    capture_backpressure_fatal_ms: float = _setting(
+        250.0,
+        "end the run as BACKPRESSURE_STALL if p99 from stamp to written is above this in three "
+        "heartbeats in a row; 0 or less: never",
+    )
+    capture_coverage_metrics_interval_seconds: float = _setting(
+        5.0, "count the coverage this often"
+    )
+    capture_metrics_max_samples: int = _setting(
+        1024, "accepted, and bounds nothing: the histograms keep every sample", least=1
+    )
+    ws_reconnect_storm_max: int = _setting(
+        0,
+        "end the run as RECONNECT_STORM if one shard loses more connections than this, one forgiven "
+        "every --ws-reconnect-heal-seconds; 0: never",
+        least=0,
+    )
+    capture_confirm_max_failures: int = _setting(
+        0,
+        "end the run as SUBSCRIBE_CONFIRM_FAIL if more subscriptions of one shard than this stay "
+        "unconfirmed, one forgiven every --capture-confirm-heal-seconds; 0: never",
+        least=0,
+    )
+    capture_confirm_heal_seconds: float = _setting(
+        600.0, "an unconfirmed subscription is forgiven after this long", above=0
+    )
     uvloop: bool = _setting(default=True, help_text="use uvloop where it can be imported")
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from websockets.exceptions import WebSocketException
 
-from pm_capture.actions import Action, Close, Connect, Note, Reconnect, SendText
+from pm_capture.actions import Action, Close, Connect, GiveUp, Note, Reconnect, SendText
+from pm_capture.fatal import GivenUp
 from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder
 from pm_capture.settings import masked
@@ -126,6 +127,7 @@ class ShardLink:
             if actions:
                 self._perform(actions)
                 self._arm()
+            self._recorder.reacted()
         except Exception as error:
             self._failed(error)
 
@@ -159,6 +161,8 @@ class ShardLink:
                 case Close() if connection is not None:
                     closing = connection.close(reason=action.reason)
                     self._closing = asyncio.get_running_loop().create_task(closing)
+                case GiveUp():
+                    self._failed(GivenUp(action.reason, action.message))
                 case Connect():
                     self._attempt = asyncio.get_running_loop().create_task(self._open())
 

@@ -29,22 +29,24 @@ from pm_capture.actions import (
     SendText,
     Trigger,
 )
+from pm_capture.census import PRICE_CHANGE_ENDS, Census
 from pm_capture.policies.backoff import Backoff
+from pm_capture.policies.budget import Budget
 from pm_capture.policies.confirm import Confirm
+from pm_capture.policies.coverage import Coverage
 from pm_capture.policies.data_idle import DataIdle
-from pm_capture.policies.grace import Grace
 from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
+from pm_capture.reasons import FatalReason
 from pm_capture.reassignment import Reassignment
 from pm_capture.subscribe import SubscribeCaps
+from pm_frames.histogram import LogHistogram
 from pm_frames.peek import peek
 
 # PONG, `[]`, `INVALID OPERATION`: no event of the venue is as short as this.
 CONTROL_BYTES_MAX = 32
 INVALID_OPERATION = b"INVALID OPERATION"
 BOOK = b'"book"'
-# How nearly every frame ends; such a frame is one price change, which is known at once.
-PRICE_CHANGE_END = b'"price_change"}'
 
 
 class State(Enum):
@@ -67,7 +69,14 @@ class Policies:
     data_idle: DataIdle
     snapshot: Snapshot
     backoff: Backoff
-    grace: Grace = field(default_factory=Grace)
+    grace_ns: int = 0  # how long a token that is added need not have a book to count
+    # What may happen before the run is given up; by default any number of times.
+    storm: Budget = field(
+        default_factory=lambda: Budget(FatalReason.RECONNECT_STORM, faults_max=0, heal_ns=1)
+    )
+    unconfirmed: Budget = field(
+        default_factory=lambda: Budget(FatalReason.SUBSCRIBE_CONFIRM_FAIL, faults_max=0, heal_ns=1)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +116,11 @@ class ShardSession:
         self.policies = policies
         self.connection = 0  # number of the newest connection; 0 before the first
         self.reconnects = 0  # faults only
-        self.tokens_seen: set[str] = set()  # tokens whose book has come at least once in this run
+        self.coverage = Coverage(token_ids, grace_ns=policies.grace_ns)
+        self.census = Census()
         self.startup_connect_ns: int | None = None
         self.down_incidents = 0
+        self.down_durations = LogHistogram()  # of incidents that are over, in ns
         self._down_ns = 0
         self._down_since: int | None = None
         self._started_at: int | None = None
@@ -168,17 +179,18 @@ class ShardSession:
 
     def frames_received(self, frames: Sequence[tuple[int, bytes]], now: int) -> list[Action]:
         """React to frames that are already recorded; `now` is their stamp."""
+        others = self.census.received(frames)
         if self.state is not State.OPEN:
             return []
         self.policies.keepalive.frame_received()
-        for _, payload in frames:
+        for payload in others:
             if len(payload) <= CONTROL_BYTES_MAX and payload.strip() == INVALID_OPERATION:
                 refused = Reconnect(
                     Trigger.INVALID_OPERATION, "the venue answered INVALID OPERATION"
                 )
                 return self._expand([refused], now)
         actions: list[Action] = []
-        if self.policies.confirm.waiting or self.policies.snapshot.waiting:
+        if self.policies.confirm.waiting or self.policies.snapshot.waiting or self.coverage.waiting:
             actions = self._watch(frames, now)
         # Of the data in one read the newest is enough to show that the connection delivers.
         for _, payload in reversed(frames):
@@ -220,7 +232,11 @@ class ShardSession:
         self._down_since = now
         fields = {**why, **close, "reconnects": self.reconnects, "backoff_ns": self._wait(now)}
         actions.append(Note("reconnect", {"shard_id": self.shard_id, **fields}))
-        return actions
+        if cause.trigger is Trigger.CONFIRM:
+            what = f"shard {self.shard_id}: subscription not confirmed"
+            actions += self.policies.unconfirmed.fault(what, now)
+        what = f"shard {self.shard_id}: connection lost"
+        return actions + self.policies.storm.fault(what, now)
 
     def reassign(self, change: Reassignment, now: int) -> list[Action]:
         """Take tokens off and put tokens on; nothing is asked of the others.
@@ -234,11 +250,10 @@ class ShardSession:
         kept = change.kept(self.token_ids)
         self.token_ids = (*kept, *change.added)
         self._assigned = frozenset(self.token_ids)
-        self.tokens_seen.difference_update(change.removed)
+        self.coverage.removed_tokens(change.removed)
+        self.coverage.new_tokens(change.added, now)
         policies = self.policies
         policies.snapshot.forgotten(change.removed)
-        policies.grace.removed(change.removed)
-        policies.grace.added(change.added, now)
         begin = change.begin(before, len(self.token_ids))
         actions: list[Action] = [self._note("shard_refresh_begin", begin)]
         is_live = self.state is State.OPEN
@@ -328,7 +343,7 @@ class ShardSession:
             # A first book is all that can still matter once the shard is confirmed, and these searches
             # spare what is none.
             if len(payload) <= CONTROL_BYTES_MAX or not (
-                confirming or (not payload.endswith(PRICE_CHANGE_END) and BOOK in payload)
+                confirming or (not payload.endswith(PRICE_CHANGE_ENDS) and BOOK in payload)
             ):
                 continue
             seen = peek(payload)
@@ -336,7 +351,7 @@ class ShardSession:
             if named:
                 events += len(seen.event_types)
                 if "book" in seen.event_types:
-                    self.tokens_seen |= named
+                    self.coverage.books_received(named, now)
                     self.policies.snapshot.books_received(named)
         if not events:
             return []
@@ -429,4 +444,5 @@ class ShardSession:
             self.startup_connect_ns = now - self._started_at
         if self._down_since is not None:
             self._down_ns += now - self._down_since
+            self.down_durations.record(now - self._down_since)
             self._down_since = None

@@ -10,6 +10,7 @@ The wall clock is passed on as it is read: it may step, and that is a fact worth
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,12 @@ class Stamper:
         self._last = mark + 1
         return mark
 
+    def clocks(self) -> tuple[int, int, int]:
+        """Read the wall clock between two readings of the monotonic one; nothing is stamped."""
+        before = self._monotonic()
+        wall = self._wall()
+        return before, wall, self._monotonic()
+
     def now(self) -> int:
         """Read the monotonic clock for a policy; nothing is stamped."""
         return self._monotonic()
@@ -60,6 +67,12 @@ class Precision:
     sample_count: int
     min_delta_ns: int | None
     max_delta_ns: int | None
+    delta_gcd_ns: int | None
+
+    @property
+    def any_non_ms(self) -> bool:
+        """Whether any step is no whole number of milliseconds."""
+        return self.delta_gcd_ns is not None and self.delta_gcd_ns % NS_PER_MS != 0
 
     @property
     def ok(self) -> bool:
@@ -70,4 +83,9 @@ class Precision:
 def precision(samples: Sequence[int]) -> Precision:
     """Judge readings of the monotonic clock that were taken one after the other."""
     deltas = [b - a for a, b in itertools.pairwise(samples) if b > a]
-    return Precision(len(samples), min(deltas, default=None), max(deltas, default=None))
+    return Precision(
+        sample_count=len(samples),
+        min_delta_ns=min(deltas, default=None),
+        max_delta_ns=max(deltas, default=None),
+        delta_gcd_ns=math.gcd(*deltas) or None,
+    )

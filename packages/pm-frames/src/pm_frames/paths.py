@@ -9,6 +9,7 @@ from typing import Final
 MANIFEST: Final = "manifest.json"
 RUNLOG: Final = "runlog.ndjson"
 LOCK: Final = ".lock"
+RESERVE: Final = ".reserve"
 SEAL: Final = "seal.json"
 SUMS: Final = "SHA256SUMS"
 FATAL: Final = "fatal.json"
@@ -22,7 +23,9 @@ LATENCY_REPORT: Final = "latency_report.json"
 LATENCY_REPORT_TEXT: Final = "latency_report.txt"
 
 # What SHA256SUMS leaves out: files that change after the seal, and the seal itself.
-UNSEALED: Final = frozenset({LOCK, WATERMARK, SEAL, SUMS, LATENCY_REPORT, LATENCY_REPORT_TEXT})
+UNSEALED: Final = frozenset(
+    {LOCK, RESERVE, WATERMARK, SEAL, SUMS, LATENCY_REPORT, LATENCY_REPORT_TEXT}
+)
 
 _RUN_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")
 _SHARD = re.compile(r"shard_(\d{2,18})\.(frames|idx)", re.ASCII)

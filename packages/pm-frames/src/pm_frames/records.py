@@ -193,6 +193,19 @@ RECORDS: Final[Mapping[str, RecordType]] = {
         ),
         "The event loop is alive; one pair of both clocks.",
     ),
+    "clock_step": RecordType(
+        ("step_ns", "offset_before_ns", "offset_after_ns", "since_mono_ns"),
+        "The wall clock has jumped against the monotonic one by more than 50 ms since `since_mono_ns`, or the "
+        "machine slept; offsets are wall minus mono.",
+    ),
+    "disk_warning": RecordType(
+        ("disk_free_bytes", "fatal_below_bytes"),
+        "Less than twice the space is free below which the run ends.",
+    ),
+    "metrics_writer_error": RecordType(
+        ("errors_total",),
+        "Metrics records could not be written since the last heartbeat, which is not fatal.",
+    ),
     "capture_stop": RecordType(
         ("reason", "frames_total", "bytes_total", "durable_frames_total"),
         "The end of every token; no frame follows. Absent after a crash.",
