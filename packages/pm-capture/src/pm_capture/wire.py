@@ -91,15 +91,20 @@ class FrameSplitter:
 
     def _cut_one(self, data: bytes, at: int, found: list[tuple[int, bytes]]) -> int:
         """Cut the frame at `at`, whatever it is; return where the next begins, -1 if `data` is used up."""
-        short = data[at + 1] if at + 1 < len(data) else 0
+        if at + 2 > len(data):
+            return self._wait(data[at:], 2)
+        short = data[at + 1]
+        # A length byte above 127 is the mask bit, which no server may set. Two bytes are enough to
+        # refuse that or an opcode, and the library, which does not wait for more, has to see them.
+        if short > 127 or not self._regular(data[at], short if short < 126 else 0):
+            return self._give_up(data[at:], found)
         extension = {126: 2, 127: 8}.get(short, 0)
         start = at + 2 + extension
         if start > len(data):
             return self._wait(data[at:], 2 + extension)
         length = int.from_bytes(data[start - extension : start], "big") if extension else short
         end = start + length
-        # A length byte above 127 is the mask bit, which no server may set.
-        if short > 127 or not self._regular(data[at], length):
+        if extension and not self._regular(data[at], length):
             return self._give_up(data[at:], found)
         if end > len(data):
             return self._wait(data[at:], end - at)

@@ -103,6 +103,11 @@ streams = st.lists(st.one_of(frames, frames, frames, st.binary(max_size=12)), ma
 @example(wire(0x81, b"a") + wire(0x88, b"\x03\xe8") + wire(0x81, b"late"), [])
 @example(b"\x81\xfe\x00\x01" + b"masked", [])
 @example(b"\x81\x7f" + (1 << 40).to_bytes(8, "big"), [4])
+@example(b"\x83\x7f", [])
+@example(b"\x83\x7e\x01", [])
+@example(b"\x77\x7f\x94\xc9", [])
+@example(b"\x89\x7e", [1])
+@example(wire(0x01, b"a" * PAYLOAD_MAX) + b"\x80\x7e", [])
 def test_splitter_and_library_equal_the_library(stream: bytes, places: list[int]) -> None:
     assert together(cut(stream, places)) == alone(stream)
 
