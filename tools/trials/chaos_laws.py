@@ -25,6 +25,8 @@ CLOSED = {"peer_closed", "exception"}
 SILENCES = {"freeze", "mute", "stillborn", "short_freeze"}
 # How far timers of the venue may be late.
 SLACK_NS = NS_PER_S // 5
+# How long before its arrival a frame without a time of the venue's (PONG) may have been sent.
+TRANSIT_NS = NS_PER_S // 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,13 @@ class Trial:
     last_data_ns: int | None = None
     invalid_ns: int | None = None
     first_data_rx_wall_ns: int | None = None
-    first_data_rx_ns: int | None = None
     last_rx_ns: int | None = None
     last_data_rx_ns: int | None = None
+    certain_until_wall_ns: int = 0
+
+    @property
+    def shard_id(self) -> int:
+        return self.verdict.connection.shard_id
 
     @property
     def silence_ns(self) -> int:
@@ -83,29 +89,43 @@ def trials(run_dir: Path, sent_dir: Path, fates: dict[int, Fate]) -> list[Trial]
             entry["opened_mono_ns"],
             entry["closed_mono_ns"],
         )
-        tokens = assigned[connection.shard_id]
-        path = sent_dir / f"connection_{trial.number:04d}.frames"
-        for ordinal, frame in enumerate(read_frames(path)):
-            if ordinal == verdict.captured:
-                trial.first_missing_ns = frame.rx_mono_ns
-            trial.last_sent_ns = frame.rx_mono_ns
-            if frame.payload == INVALID:
-                trial.invalid_ns = frame.rx_mono_ns
-            elif not tokens.isdisjoint(peek(frame.payload).token_ids):
-                trial.last_data_ns = frame.rx_mono_ns
+        _hear_venue(trial, sent_dir, assigned[connection.shard_id])
         found.append(trial)
-    by_place = {(t.verdict.connection.shard_id, t.verdict.connection.number): t for t in found}
     for shard_id, tokens in assigned.items():
-        members = [t.verdict.connection for t in found if t.verdict.connection.shard_id == shard_id]
-        for number, frame in witness.captured_frames(run_dir, members) if members else ():
-            trial = by_place[shard_id, number]
-            trial.last_rx_ns = frame.rx_mono_ns
-            if not tokens.isdisjoint(peek(frame.payload).token_ids):
-                trial.last_data_rx_ns = frame.rx_mono_ns
-                if trial.first_data_rx_ns is None:
-                    trial.first_data_rx_ns = frame.rx_mono_ns
-                    trial.first_data_rx_wall_ns = frame.rx_wall_ns_utc
+        _hear_capture(run_dir, [t for t in found if t.shard_id == shard_id], tokens)
     return found
+
+
+def _hear_venue(trial: Trial, sent_dir: Path, tokens: frozenset[str]) -> None:
+    path = sent_dir / f"connection_{trial.number:04d}.frames"
+    for ordinal, frame in enumerate(read_frames(path)):
+        if ordinal == trial.verdict.captured:
+            trial.first_missing_ns = frame.rx_mono_ns
+        trial.last_sent_ns = frame.rx_mono_ns
+        if frame.payload == INVALID:
+            trial.invalid_ns = frame.rx_mono_ns
+        elif not tokens.isdisjoint(peek(frame.payload).token_ids):
+            trial.last_data_ns = frame.rx_mono_ns
+
+
+def _hear_capture(run_dir: Path, members: Sequence[Trial], tokens: frozenset[str]) -> None:
+    if not members:
+        return
+    by_number = {trial.verdict.connection.number: trial for trial in members}
+    connections = [trial.verdict.connection for trial in members]
+    for number, frame in witness.captured_frames(run_dir, connections):
+        trial = by_number[number]
+        trial.last_rx_ns = frame.rx_mono_ns
+        if frame.rx_mono_ns <= trial.verdict.connection.since_mono_ns:
+            trial.certain_until_wall_ns = (
+                witness.venue_time_ns(frame)
+                if b'"timestamp"' in frame.payload
+                else (frame.rx_wall_ns_utc or 0) - TRANSIT_NS
+            )
+        if not tokens.isdisjoint(peek(frame.payload).token_ids):
+            trial.last_data_rx_ns = frame.rx_mono_ns
+            if trial.first_data_rx_wall_ns is None:
+                trial.first_data_rx_wall_ns = frame.rx_wall_ns_utc
 
 
 def problems(trial: Trial, following: Trial | None, limits: Limits) -> Iterator[str]:
@@ -192,7 +212,7 @@ def compare_with_reference(
     }
     by_shard: dict[int, list[Trial]] = {}
     for trial in found:
-        by_shard.setdefault(trial.verdict.connection.shard_id, []).append(trial)
+        by_shard.setdefault(trial.shard_id, []).append(trial)
     gaps = {shard_id: declared_gaps(members) for shard_id, members in by_shard.items()}
     silent = {shard_id: short_silences(members) for shard_id, members in by_shard.items()}
     told = Unheard()
@@ -225,7 +245,7 @@ def declared_gaps(members: Sequence[Trial]) -> list[tuple[int, int]]:
             continue  # a connection that brought nothing ends no gap
         if begin is not None:
             gaps.append((begin, trial.first_data_rx_wall_ns))
-        begin = trial.verdict.gap_from_wall_ns
+        begin = trial.certain_until_wall_ns
     return [*gaps, (begin or 0, witness.FOREVER)]
 
 
