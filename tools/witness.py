@@ -6,8 +6,9 @@ For every connection of every shard: is what was captured a prefix of what was s
 in order, and was every frame that is missing sent inside a gap that the bundle itself declares?
 
 A gap is read from the bundle alone. It begins with the venue's own `timestamp` in the last frame that
-arrived on a connection (its stamp of arrival would be too late: what the venue sent meanwhile was
-under way) and ends with the shard's next `ws_connect`, or with the run.
+is not after `since_mono_ns` of the `disconnect` and has one (the stamp of its arrival would be too
+late: what the venue sent meanwhile was under way), or with `ws_connect` if there is none. It ends with
+the shard's next `ws_connect`, or with the run.
 """
 
 import json
@@ -35,7 +36,9 @@ class Connection:
     opened_mono_ns: int
     ended_mono_ns: int
     ended_planned: bool
-    since_wall_ns: int
+    opened_wall_ns: int
+    since_mono_ns: int
+    trigger: str
     next_opened_wall_ns: int
 
 
@@ -78,7 +81,9 @@ def connections(run_dir: Path) -> list[Connection]:
                     record["ts_mono_ns"],
                     end["ts_mono_ns"] if end else FOREVER,
                     bool(end and end["planned"]),
-                    end["ts_wall_ns_utc"] - end["ts_mono_ns"] + end["since_mono_ns"] if end else 0,
+                    record["ts_wall_ns_utc"],
+                    end["since_mono_ns"] if end else FOREVER,
+                    end["trigger"] if end else "",
                     following["ts_wall_ns_utc"] if following else FOREVER,
                 )
             )
@@ -107,12 +112,30 @@ def venue_time_ns(frame: Frame) -> int:
     return int(stamps[-1]) * NS_PER_MS if stamps else frame.rx_wall_ns_utc or 0
 
 
-def judge(run_dir: Path, sent_dir: Path) -> list[Verdict]:
-    """Compare a bundle with the venue's log, connection by connection, in bounded memory."""
-    sent_paths = {}
+def sent_entries(sent_dir: Path) -> dict[str, list[dict]]:
+    """The lines of the venue's log about accepted connections, by the client's address.
+
+    An address can come again: the system reuses ports.
+    """
+    entries: dict[str, list[dict]] = {}
     for line in (sent_dir / "connections.ndjson").read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
-        sent_paths[entry["remote"]] = sent_dir / f"connection_{entry['connection']:04d}.frames"
+        if entry["how"] != "refused":
+            entries.setdefault(entry["remote"], []).append(entry)
+    return entries
+
+
+def entry_of(connection: Connection, entries: dict[str, list[dict]]) -> dict:
+    """The venue's line about a connection: that of its address which was opened next to it."""
+    return min(
+        entries[connection.local_address],
+        key=lambda entry: abs(entry["opened_mono_ns"] - connection.opened_mono_ns),
+    )
+
+
+def judge(run_dir: Path, sent_dir: Path) -> list[Verdict]:
+    """Compare a bundle with the venue's log, connection by connection, in bounded memory."""
+    entries = sent_entries(sent_dir)
     by_shard: dict[int, list[Connection]] = {}
     for connection in connections(run_dir):
         by_shard.setdefault(connection.shard_id, []).append(connection)
@@ -122,19 +145,22 @@ def judge(run_dir: Path, sent_dir: Path) -> list[Verdict]:
         pending = next(frames, None)
         for connection in members:
             verdict = Verdict(connection, gap_to_wall_ns=connection.next_opened_wall_ns)
-            sent = read_frames(sent_paths[connection.local_address])
+            number = entry_of(connection, entries)["connection"]
+            sent = read_frames(sent_dir / f"connection_{number:04d}.frames")
             last = None
             while pending is not None and pending[0] == connection.number:
-                last = pending[1]
+                frame = pending[1]
+                if frame.rx_mono_ns <= connection.since_mono_ns and b'"timestamp"' in frame.payload:
+                    last = frame
                 expected = next(sent, None)
                 verdict.sent += expected is not None
                 if verdict.first_difference is None and (
-                    expected is None or expected.payload != last.payload
+                    expected is None or expected.payload != frame.payload
                 ):
                     verdict.first_difference = verdict.captured
                 verdict.captured += 1
                 pending = next(frames, None)
-            verdict.gap_from_wall_ns = venue_time_ns(last) if last else 0
+            verdict.gap_from_wall_ns = venue_time_ns(last) if last else connection.opened_wall_ns
             for frame in sent:
                 verdict.sent += 1
                 verdict.missing += 1

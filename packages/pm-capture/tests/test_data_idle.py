@@ -1,5 +1,6 @@
 """Data-idle as timelines."""
 
+import dataclasses
 from collections.abc import Callable
 
 from pm_capture.actions import Reconnect, Trigger
@@ -21,7 +22,8 @@ def test_data_moves_the_deadline(play: Callable[..., list[tuple[int, object]]]) 
     machine = DataIdle(idle_ns=120 * S)
     machine.opened(0)
     script = [(second * S, machine.data_received) for second in (100, 219, 300)]
-    assert play(machine, script, until=3600 * S) == [(420 * S, IDLE)]
+    since_the_data = dataclasses.replace(IDLE, since_mono_ns=300 * S)
+    assert play(machine, script, until=3600 * S) == [(420 * S, since_the_data)]
 
 
 def test_zero_disables(play: Callable[..., list[tuple[int, object]]]) -> None:

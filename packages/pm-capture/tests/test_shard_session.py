@@ -136,6 +136,16 @@ def test_pong_and_global_messages_do_not_keep_an_idle_connection() -> None:
     assert idle.trigger is Trigger.DATA_IDLE
     assert session.state is State.CLOSING
     assert session.deadline() is None
+    # The gap begins with the last data: the PONGs that came later vouch for nothing.
+    lost = note(session.disconnected(CLOSED, 26 * S), "disconnect")
+    assert lost["since_mono_ns"] == 5 * S
+
+
+def test_a_connection_that_brought_no_data_names_no_moment_of_its_own() -> None:
+    session = live(new(idle=20 * S, snapshot=0))
+    session.frames_received([PONG], 5 * S)
+    session.deadline_reached(20 * S)
+    assert "since_mono_ns" not in note(session.disconnected(CLOSED, 21 * S), "disconnect")
 
 
 def test_a_token_without_a_book_is_taken_off_and_asked_for_again() -> None:

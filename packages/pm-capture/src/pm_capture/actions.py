@@ -39,10 +39,14 @@ class SendText:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """Drop the connection at once, without a closing handshake; answer with `disconnected`."""
+    """Drop the connection at once, without a closing handshake; answer with `disconnected`.
+
+    `since_mono_ns` is the stamp since when delivery is in doubt, if that is before the last frame.
+    """
 
     trigger: Trigger
     reason: str
+    since_mono_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

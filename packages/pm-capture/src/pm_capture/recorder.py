@@ -118,14 +118,14 @@ class Recorder:
     def note(self, record_type: str, fields: Mapping[str, object]) -> None:
         """Append a runlog record, later than everything written before. Raises `WriteFailed`.
 
-        `disconnect` gets `since_mono_ns` here: the stamp of the last frame of the connection, or of its
-        `ws_connect` if it had none. What the venue sent after that moment may be missing.
+        `disconnect` gets `since_mono_ns` here, unless it has it: the stamp of the last frame of the
+        connection, or of its `ws_connect` if it had none. What came after that moment may be missing.
         """
         mono, wall = self.stamper.record()
         shard_id = fields.get("shard_id")
         if isinstance(shard_id, int):
             if record_type == "disconnect":
-                fields = {**fields, "since_mono_ns": self._certain[shard_id]}
+                fields = {"since_mono_ns": self._certain[shard_id], **fields}
             elif record_type == "ws_connect":
                 self._certain[shard_id] = mono
         self.runlog.append(record_type, fields, ts_mono_ns=mono, ts_wall_ns_utc=wall)

@@ -200,7 +200,10 @@ class ShardSession:
         return actions
 
     def disconnected(self, ended: Ended, now: int) -> list[Action]:
-        """Account for a connection that is gone; `since_mono_ns` is added by the recorder."""
+        """Account for a connection that is gone.
+
+        `since_mono_ns` is added by the recorder, unless the cause knows an earlier moment.
+        """
         cause = self._cause or Reconnect(
             Trigger.PEER_CLOSED if ended.error is None else Trigger.EXCEPTION,
             ended.error or "the peer closed the connection",
@@ -213,11 +216,11 @@ class ShardSession:
             "close_was_clean": ended.close_was_clean,
         }
         why = {"trigger": str(cause.trigger), "reason": cause.reason}
-        connected_ns = now - self._opened_at
+        lost: dict[str, object] = {"connected_ns": now - self._opened_at}
+        if cause.since_mono_ns is not None:
+            lost["since_mono_ns"] = cause.since_mono_ns
         actions: list[Action] = [
-            self._note(
-                "disconnect", {"planned": planned, **why, **close, "connected_ns": connected_ns}
-            )
+            self._note("disconnect", {"planned": planned, **why, **close, **lost})
         ]
         if cause.trigger is Trigger.STOP or self._stopping:
             # What the policies knew last is what the last metrics tell.

@@ -105,7 +105,8 @@ RECORDS: Final[Mapping[str, RecordType]] = {
             "connected_ns",
         ),
         "A connection has ended. `since_mono_ns` is the stamp of its last frame, or of its `ws_connect` "
-        "if it had none. `planned` tells a change of ours from a fault.",
+        "if it had none; after `data_idle_timeout` it is the stamp of the last data of an assigned "
+        "token, because PONG vouches for no data. `planned` tells a change of ours from a fault.",
         continuity=True,
     ),
     "reconnect": RecordType(

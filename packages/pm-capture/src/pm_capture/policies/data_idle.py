@@ -14,10 +14,12 @@ class DataIdle:
     def __init__(self, *, idle_ns: int) -> None:
         self._idle_ns = idle_ns
         self._last_data: int | None = None
+        self._any_data = False
 
     def opened(self, now: int) -> None:
         """Start over on a new connection, which owes its first data from now on."""
         self._last_data = now
+        self._any_data = False
 
     def closed(self) -> None:
         """Forget the connection."""
@@ -27,6 +29,7 @@ class DataIdle:
         """Take note of data for an assigned token."""
         if self._last_data is not None:
             self._last_data = now
+            self._any_data = True
 
     def deadline(self) -> int | None:
         if self._last_data is None or self._idle_ns <= 0:
@@ -37,7 +40,8 @@ class DataIdle:
         due = self.deadline()
         if due is None or now < due:
             return []
+        # Answered pings prove nothing: what went missing may have gone missing since the last data.
+        since = self._last_data if self._any_data else None
         self._last_data = None
-        return [
-            Reconnect(Trigger.DATA_IDLE, f"no data for an assigned token in {self._idle_ns} ns")
-        ]
+        reason = f"no data for an assigned token in {self._idle_ns} ns"
+        return [Reconnect(Trigger.DATA_IDLE, reason, since)]
