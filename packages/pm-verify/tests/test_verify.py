@@ -109,6 +109,55 @@ def test_run_without_any_frames_file_is_missing_input(unsealed_run: Path) -> Non
     assert report.run_id == "golden"
 
 
+def just_created(run: Path, *, files: str, runlog: bytes | None) -> None:
+    """Make of a run what a capture leaves that is killed while it creates its files."""
+    (run / "manifest.json").unlink()
+    for path in (run / "capture").iterdir():
+        path.write_bytes(b"")
+        if path.suffix not in files.split():
+            path.unlink()
+    (run / "runlog.ndjson").unlink()
+    if runlog is not None:
+        (run / "runlog.ndjson").write_bytes(runlog)
+
+
+RUN_START = b'{"record_type":"run_start","run_id":"golden","ts_mono_ns":1,"ts_wall_ns_utc":1}\n'
+
+
+@pytest.mark.parametrize("runlog", [None, b"", RUN_START])
+@pytest.mark.parametrize("files", [".frames .idx", ".frames", ".idx"])
+def test_run_that_was_killed_while_it_created_its_files(
+    unsealed_run: Path, files: str, runlog: bytes | None
+) -> None:
+    just_created(unsealed_run, files=files, runlog=runlog)
+    report = verify_run(unsealed_run)
+    assert report.exit_code == 3
+    assert set(report.counts) <= {Code.UNSEALED, Code.IDX_MISSING, Code.RUNLOG_MISSING}
+    [unsealed] = [item for item in report.findings if item.code is Code.UNSEALED]
+    assert "crashed before it began" in unsealed.message
+
+
+def test_run_that_creates_its_files_is_running(unsealed_run: Path) -> None:
+    just_created(unsealed_run, files=".frames .idx", runlog=RUN_START)
+    with RunLock(unsealed_run):
+        assert list(verify_run(unsealed_run).counts) == [Code.RUNNING]
+
+
+@pytest.mark.parametrize("left", ["frames", "capture_start"])
+def test_run_that_began_needs_its_manifest(unsealed_run: Path, left: str) -> None:
+    start = RUN_START.replace(b"run_start", b"capture_start")
+    just_created(
+        unsealed_run,
+        files=".frames .idx",
+        runlog=start if left == "capture_start" else RUN_START,
+    )
+    if left == "frames":
+        (unsealed_run / "capture" / "shard_00.frames").write_bytes(b"P")
+    report = verify_run(unsealed_run)
+    assert Code.MANIFEST_MISSING in report.counts
+    assert report.exit_code == 4
+
+
 def test_sealed_run_of_a_universe_without_tokens_is_clean(
     build_run: BuildRun, tmp_path: Path
 ) -> None:

@@ -51,6 +51,17 @@ class Evidence:
         """Return the id of the run as the manifest states it."""
         return self.manifest.text("run_id")
 
+    def never_began(self) -> bool:
+        """Return whether the capture ended, or still is, where it creates its files.
+
+        The manifest is written after them, so that it is not there says nothing then.
+        """
+        documents = (self.manifest, self.seal, self.sums)
+        if any(document.present for document in documents) or self.runlog.started:
+            return False
+        names = [name for pair in self.pairs for name in (pair.frames, pair.idx) if name]
+        return not any((self.run_dir / name).stat().st_size for name in names)
+
     def assigned_tokens(self) -> dict[int, int]:
         """Return how many tokens the manifest gives to each shard; one without any never connects."""
         assignments = as_mapping(self.manifest.mapping("shards").get("assignments"))

@@ -32,12 +32,13 @@ class RunlogClaims:
     """The claims of a runlog that the files of the bundle must bear out.
 
     `frames_total` and `durable_frames_total` are the highest that any record states;
-    `stop_frames` is what capture_stop states. `last_stamps` maps a shard to the highest rx_mono_ns that a disconnect names as its last frame.
+    `started` says that a capture_start is there, `stop_frames` is what capture_stop states. `last_stamps` maps a shard to the highest rx_mono_ns that a disconnect names as its last frame.
     """
 
     present: bool = False
     problem: str | None = None
     records: int = 0
+    started: bool = False
     bad_lines: list[BadLine] = field(default_factory=list)
     run_ids: dict[str, int] = field(default_factory=dict)
     announced: set[int] = field(default_factory=set)
@@ -61,6 +62,7 @@ class RunlogClaims:
             case "disconnect":
                 self._take_disconnect(record)
             case "capture_start":
+                self.started = True
                 self._take_universe(record)
             case "capture_stop":
                 reason = record.get("reason")

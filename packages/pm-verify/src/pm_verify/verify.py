@@ -25,6 +25,10 @@ def verify_run(run_dir: Path, *, engine: Engine | None = None) -> Report:
         return refusal(run_dir, Code.NO_RUN, "manifest.json")
     if not evidence.pairs and evidence.state in (RunState.CRASHED, RunState.FATAL):
         return refusal(run_dir, Code.NO_FRAMES, "capture", run_id=evidence.run_id)
+    if evidence.never_began():
+        # An index without its .frames is what a power cut makes of two files that are being created.
+        begun = tuple(pair for pair in evidence.pairs if pair.frames)
+        evidence = dataclasses.replace(evidence, pairs=begun)
     tasks = (
         Task(
             run_dir,

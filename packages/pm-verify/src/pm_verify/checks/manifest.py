@@ -15,7 +15,8 @@ def check_manifest(evidence: Evidence) -> Iterator[Finding]:
     """Check that the manifest is there, is one, and is of the same run as the other files."""
     scene, manifest = evidence.scene, evidence.manifest
     if not manifest.present:
-        yield scene.finding(Code.MANIFEST_MISSING, MANIFEST)
+        if not evidence.never_began():
+            yield scene.finding(Code.MANIFEST_MISSING, MANIFEST)
         return
     if manifest.problem:
         yield scene.finding(Code.MANIFEST_DAMAGED, MANIFEST, detail=manifest.problem)

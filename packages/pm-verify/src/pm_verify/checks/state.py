@@ -19,4 +19,6 @@ def check_state(evidence: Evidence) -> Iterator[Finding]:
         yield scene.finding(Code.FATAL, FATAL, detail=f"{reason} {message}".strip())
     if evidence.state is RunState.CRASHED:
         detail = "SHA256SUMS is there: killed between the two" if evidence.sums.present else ""
+        if evidence.never_began():
+            detail = "crashed before it began: no manifest.json, and not a byte recorded"
         yield scene.finding(Code.UNSEALED, SEAL, detail=detail)
