@@ -180,6 +180,29 @@ def test_zeros_over_length_and_checksum_are_no_empty_frame(
     ]
 
 
+def test_bytes_inserted_into_the_last_frame_bring_no_frame_to_light(make_shard: MakeShard) -> None:
+    inner = encode_frame(b"inner", rx_mono_ns=2_000, rx_wall_ns_utc=1, flags=1)
+    golden = make_shard(Version.V2, [b"first", b"{" * 20 + inner])
+    last = golden.frames[1].offset
+    at = last + 40
+    data = golden.frames_bytes[:at] + b"!" * 47 + golden.frames_bytes[at:]
+    golden.frames_path.write_bytes(data)
+    frames, damages = scanned(golden)
+    assert frames == golden.frames[:1]
+    assert [(damage.kind, damage.offset, damage.end) for damage in damages] == [
+        ("crc_mismatch", last, golden.frames[1].end),
+        ("trailing_garbage", golden.frames[1].end, len(data)),
+    ]
+
+
+def test_zeros_over_a_header_and_the_magic_in_its_payload(make_shard: MakeShard) -> None:
+    inner = encode_frame(b"inner", rx_mono_ns=2_000, rx_wall_ns_utc=1, flags=1)
+    golden = make_shard(Version.V2, [inner, b"last"])
+    golden.frames_path.write_bytes(golden.frames_bytes[:16] + bytes(26) + golden.frames_bytes[42:])
+    frames, _ = scanned(golden)
+    assert frames == golden.frames[1:]
+
+
 def test_a_payload_that_the_entry_proves_is_not_empty(make_shard: MakeShard) -> None:
     """Length and checksum are zeroed, and the payload begins like a frame."""
     inner = encode_frame(b"inner", rx_mono_ns=1, rx_wall_ns_utc=1, flags=1)

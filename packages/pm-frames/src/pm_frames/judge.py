@@ -42,6 +42,7 @@ class Judge:
         self.ordinal = 0
         self.shift = 0
         self.last_mono = 0
+        self._adrift = False  # the frame of the last entry is in ruins, and where it ends unproved
         self._surplus = False  # whole frames after the last entry
         self._nonzero: int | None = None
         self._far_searches = FAR_SEARCHES
@@ -52,6 +53,7 @@ class Judge:
         self.ordinal += count
         self.offset = offset
         self.last_mono = last_mono
+        self._adrift = False
         if count and self.cursor is not None and self.ordinal > self.cursor.count:
             self._surplus = True
 
@@ -108,7 +110,8 @@ class Judge:
             return True
         if entry is not None and self._payload_proved(entry):
             return False
-        return follows(self.probe, frame.end, self.version, self.payload_max)
+        strict = entry is not None
+        return follows(self.probe, frame.end, self.version, self.payload_max, strict=strict)
 
     # A sound frame stands here.
 
@@ -275,6 +278,7 @@ class Judge:
         yield self._hole(fault, min(end, self.probe.size), self.ordinal, detail)
         self.offset = min(end, self.probe.size)
         self.ordinal += 1
+        self._adrift = following is None and not proved
 
     def _moved(self, fault: Fault, offset: int, ordinal: int) -> Iterator[Damage]:
         """Report bytes that were lost or inserted: the frame at `offset` belongs to entry `ordinal`."""
@@ -324,7 +328,9 @@ class Judge:
         detail = ""
         if fault.kind == "crc_mismatch" and fault.expected is None:
             detail = "an empty payload proves nothing, and no frame begins behind it"
-        end, length = resume(self.probe, self.offset, fault, self.version, self.payload_max)
+        end, length = self.probe.size, None
+        if not self._adrift:
+            end, length = resume(self.probe, self.offset, fault, self.version, self.payload_max)
         if length is not None:
             header = self.probe.at(self.offset, self.header_bytes)
             stated = unpack_header(header, 0, self.version).payload_len

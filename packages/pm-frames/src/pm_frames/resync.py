@@ -12,7 +12,8 @@ What is promised, for a file with one damaged place and no idx:
 4. Only otherwise, when two or more header fields, or a header field and the payload, are ruined: the next
    magic that begins a frame sound in every respect *and* is followed by the end of the file, a second
    sound frame not earlier than itself, or a torn one. A payload that ends in embedded frames can
-   deceive this rule, and no other; with an idx it is not used.
+   deceive this rule, and no other. Behind the last entry of an idx it is used unless the frame of that
+   entry is itself in ruins: bytes inserted there would bring its payload to light.
 """
 
 from __future__ import annotations
@@ -119,17 +120,21 @@ def plausible(window: Window, offset: int, version: Version, payload_max: int) -
     return second.rx_mono_ns >= frame.rx_mono_ns
 
 
-def follows(window: Window, offset: int, version: Version, payload_max: int) -> bool:
-    """Return whether the file ends here, or a frame begins of which at most the magic is ruined."""
+def follows(
+    window: Window, offset: int, version: Version, payload_max: int, *, strict: bool
+) -> bool:
+    """Return whether the file ends or a magic stands here; if not `strict`, one but for one byte.
+
+    More must not be forgiven: the frame may be one inside a payload, whose magic is ruined as well.
+    """
     data = window.at(offset, HEADER[version].size)
     if MAGIC[version].startswith(data[:MAGIC_SIZE]):
         return True
-    if len(data) < HEADER[version].size:
+    if strict or len(data) < HEADER[version].size:
         return False
+    wrong = sum(a != b for a, b in zip(data, MAGIC[version], strict=False))
     header = unpack_header(data, 0, version)
-    # An empty payload proves nothing; zero bytes would do.
-    proves = header.schema_version == version and header.payload_len > 0
-    return proves and _payload_sound(window, offset, header, version, payload_max)
+    return wrong == 1 and _payload_sound(window, offset, header, version, payload_max)
 
 
 def _starts(window: Window, offset: int, version: Version) -> bool:
