@@ -14,7 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class Shell:
     """What the process lends to a run."""
 
     say: Callable[[str], None]  # words for people
+    status: Callable[[Mapping[str, object], int], None] | None = field(default=None, kw_only=True)
     announce: Callable[[Path], None]  # the run directory, once, when its manifest is written
     environ: Mapping[str, str]
     event_loop: str
@@ -147,6 +148,7 @@ async def _capture(
         say=shell.say,
         guards=_guards(settings),
         reserve=reserve,
+        status=shell.status,
     )
     run.refresh_by(
         _refresher(run, recorder, universe, shards, resolved, shell),
