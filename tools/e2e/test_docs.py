@@ -32,7 +32,7 @@ class Typed(NamedTuple):
 def commands_in(text: str, page: str = "") -> Iterator[Typed]:
     """Find our commands in the fences and the inline code of a page."""
     for language, block in FENCE.findall(text):
-        if language in {"json", "toml", "python"}:
+        if language in {"json", "toml", "python"} or "─" in block:  # a picture
             continue
         for line in block.replace("\\\n", " ").splitlines():
             yield from commands_of(line.removeprefix("$ ").removeprefix("ExecStart="), page)
@@ -85,9 +85,8 @@ def help_of(program: str, *commands: str) -> str | None:
 
 @functools.cache
 def subcommands(program: str) -> tuple[str, ...]:
-    usage = (help_of(program) or "").split("\n\n")[0]
-    found = re.search(r"\{([\w,-]+)\}\s+\.\.\.", usage)
-    return tuple(found[1].split(",")) if found else ()
+    _, _, listed = (help_of(program) or "").partition("\n  COMMAND\n")
+    return tuple(re.findall(r"^    (\S+)", listed.split("\n\n")[0], re.MULTILINE))
 
 
 @functools.cache
@@ -176,8 +175,8 @@ def test_every_fatal_reason_is_explained() -> None:
 def test_every_reason_to_reconnect_is_explained() -> None:
     from pm_capture.actions import Trigger
 
-    ours = {Trigger.STOP}
-    missing = [trigger for trigger in Trigger if trigger not in ours]
+    planned = {Trigger.STOP, Trigger.REFRESH}
+    missing = [trigger for trigger in Trigger if trigger not in planned]
     missing = [trigger for trigger in missing if f"| `{trigger}` |" not in OPERATIONS]
     assert not missing, "docs/operations.md does not say what to try about these"
 
