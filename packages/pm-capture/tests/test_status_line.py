@@ -103,6 +103,7 @@ def test_a_terminal_that_is_gone_is_no_error() -> None:
 
 
 def test_without_a_terminal_there_is_no_line(tmp_path: Path) -> None:
+    assert on_terminal(None) is None  # Python's stderr, when it was closed before the start
     assert on_terminal(io.StringIO()) is None
     with (tmp_path / "log").open("w") as file:
         assert on_terminal(file) is None

@@ -104,10 +104,10 @@ class StatusLine:
         return False
 
 
-def on_terminal(stream: TextIO) -> StatusLine | None:
-    """Return the line of a stream that is a terminal, else None."""
+def on_terminal(stream: TextIO | None) -> StatusLine | None:
+    """Return the line of a stream that is a terminal; None for others, and for one that was closed."""
     try:
-        if not stream.isatty():
+        if stream is None or not stream.isatty():
             return None
         descriptor = stream.fileno()
     except (OSError, ValueError):
