@@ -54,7 +54,7 @@ def test_it_holds_every_key_of_the_contract() -> None:
         "capture_schema_version": 2, "payload_source": "text", "payload_encoder": "utf-8",
         "universe_mode": "active-binary", "capture_use_market_filters": True,
         "market_regex_effective": "btc.*", "monotonic_ns_source": "perf_counter_ns",
-        "git_commit": "unknown", "boot_id": None, "previous_run_id": None,
+        "git_commit": "unknown", "boot_id": None, "previous_run_id": None, "shard_range": None,
         "environment": {"python": "3"}, "versions": {"pm-capture": "1"},
         "pinned_tokens": ["a", "b", "c"],
         "pinned_markets": [{"id": "7", "token_ids": ["a", "b"]}, {"id": "8", "token_ids": ["c"]}],
@@ -79,6 +79,11 @@ def test_it_holds_every_key_of_the_contract() -> None:
         },
         "subscribe_caps": {"max_tokens": 100, "max_bytes": 32768},
     }  # fmt: skip
+
+
+def test_it_says_which_part_of_how_many_shards() -> None:
+    found = manifest(shard_range="0:1", universe="u")
+    assert found["shard_range"] == {"start": 0, "stop": 1, "count": 2}
 
 
 def test_secrets_stay_out() -> None:

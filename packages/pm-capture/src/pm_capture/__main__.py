@@ -130,10 +130,12 @@ def _print_config(resolved: Resolved, *, as_json: bool) -> None:
 
 def _capture(resolved: Resolved) -> int:
     import asyncio
+    from dataclasses import replace
 
     from pm_capture.collector import settle
     from pm_capture.daemon import Interrupted, Shell, capture
     from pm_capture.discovery import DiscoveryFailed, DiscoveryMissing
+    from pm_capture.status_line import on_terminal
     from pm_capture.universe import UniverseError
     from pm_frames import BundleError
     from pm_frames.command import ExitCode
@@ -143,6 +145,8 @@ def _capture(resolved: Resolved) -> int:
     shell = Shell(
         say=_say, announce=_announce, environ=os.environ, event_loop=event_loop, settle=settle
     )
+    if (line := on_terminal(sys.stderr)) is not None:
+        shell = replace(shell, say=line.above(_say), status=line.show)
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(capture(resolved, shell))

@@ -14,7 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,12 @@ from pm_capture.run import Run
 from pm_capture.rundir import RunDirectory, new_run_id
 from pm_capture.settings import Resolved, Settings, masked, nanoseconds
 from pm_capture.shard_link import Dial
+from pm_capture.shard_range import ShardRange, parse_range
 from pm_capture.shard_session import Policies, ShardSession
 from pm_capture.signals import StopSignals
 from pm_capture.stamper import Precision, Stamper, precision
 from pm_capture.subscribe import SubscribeCaps
-from pm_capture.universe import Universe, UniverseError, parse_universe, read_universe
+from pm_capture.universe import Universe, UniverseError, parse_universe, read_universe, share
 from pm_capture.vitals import Guards
 from pm_frames import BundleError, paths
 from pm_frames.command import ExitCode
@@ -57,6 +58,7 @@ class Shell:
     """What the process lends to a run."""
 
     say: Callable[[str], None]  # words for people
+    status: Callable[[Mapping[str, object], int], None] | None = field(default=None, kw_only=True)
     announce: Callable[[Path], None]  # the run directory, once, when its manifest is written
     environ: Mapping[str, str]
     event_loop: str
@@ -102,7 +104,7 @@ async def capture(resolved: Resolved, shell: Shell) -> int:
     try:
         wall = time.time_ns()
         run_id = settings.run_id or new_run_id(wall, random.Random().getrandbits(32))
-        given = read_universe(Path(settings.universe)) if settings.universe else None
+        given = _given(settings)
         directory = RunDirectory(Path(settings.data_dir), run_id)
         try:
             universe = await _or_stop(
@@ -129,7 +131,7 @@ async def _capture(
 ) -> int:
     """Everything from the first file of the run to its last."""
     settings = resolved.settings
-    shards = sharding.assign(universe.markets, shards_min=settings.ws_shards)
+    shards = sharding.assign(universe.markets, shards_min=settings.ws_shards, part=_part(settings))
     recorder = Recorder(
         run_dir,
         run_id,
@@ -146,6 +148,7 @@ async def _capture(
         say=shell.say,
         guards=_guards(settings),
         reserve=reserve,
+        status=shell.status,
     )
     run.refresh_by(
         _refresher(run, recorder, universe, shards, resolved, shell),
@@ -279,6 +282,22 @@ def _command(settings: Settings, program: str, out: Path, give_up_seconds: float
         out=out,
         give_up_seconds=give_up_seconds,
     )
+
+
+def _part(settings: Settings) -> ShardRange | None:
+    """Return the range of shards that this process captures, if it is not all of them."""
+    if settings.shard_range is None:
+        return None
+    return parse_range(settings.shard_range, settings.ws_shards)
+
+
+def _given(settings: Settings) -> Universe | None:
+    """Return what is to be captured of the universe file; None without a file. Raises `UniverseError`."""
+    if settings.universe is None:
+        return None
+    universe = read_universe(Path(settings.universe))
+    part = _part(settings)
+    return universe if part is None else share(universe, part, settings.universe)
 
 
 async def _place_universe(

@@ -5,10 +5,11 @@ The initial universe and the initial shard map are pinned here; what changes lat
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pm_capture import refresh_config, subscribe
-from pm_capture.settings import Resolved, shown
+from pm_capture.settings import Resolved, Settings, shown
+from pm_capture.shard_range import parse_range
 from pm_capture.subscribe import SubscribeCaps
 from pm_capture.universe import Universe
 
@@ -59,6 +60,7 @@ def build(
         "previous_run_id": None,
         "environment": dict(environment),
         "versions": dict(versions),
+        "shard_range": _shard_range(settings),
         "config": shown(settings),
         "config_sources": resolved.sources,
         "pinned_tokens": universe.token_ids,
@@ -94,6 +96,12 @@ def build(
 def encode(manifest: Mapping[str, object]) -> bytes:
     """Return the bytes of the file."""
     return json.dumps(manifest, indent=2, ensure_ascii=False).encode("utf-8") + b"\n"
+
+
+def _shard_range(settings: Settings) -> dict[str, int] | None:
+    if settings.shard_range is None:
+        return None
+    return asdict(parse_range(settings.shard_range, settings.ws_shards))
 
 
 def _assignment(token_ids: Sequence[str], caps: SubscribeCaps) -> dict[str, object]:

@@ -189,10 +189,11 @@ class Recorder:
         before: Sequence[ShardFacts],
         durations: Durations,
         extra: Mapping[str, object],
-    ) -> None:
-        """Write the record of the whole run."""
+    ) -> Mapping[str, object]:
+        """Write the record of the whole run, and return it."""
         record = global_record(beat, facts, before, durations, extra)
         self._metrics[self.run_dir / paths.METRICS_GLOBAL].append(record)
+        return record
 
     def sync(self) -> int:
         """Make what is written durable and return how many frames are; any one thread at a time.

@@ -54,6 +54,7 @@ class Run:
         say: Callable[[str], None],
         guards: Guards | None = None,
         reserve: Reserve | None = None,
+        status: Callable[[Mapping[str, object], int], None] | None = None,
     ) -> None:
         """Make the links; must be called in the event loop that will carry them.
 
@@ -63,6 +64,7 @@ class Run:
         self._recorder = recorder
         self._stamper = recorder.stamper
         self._say = say
+        self._status = status
         self._heartbeat_seconds = heartbeat_seconds
         self._ending: asyncio.Future[Ending] = self._loop.create_future()
         self._dial = dial
@@ -283,7 +285,9 @@ class Run:
             **families.losses(metrics_errors=errors),
             **({} if self._refresher is None else self._refresher.session.metrics()),
         }
-        recorder.global_metrics(beat, facts, self._facts, durations, extra)
+        record = recorder.global_metrics(beat, facts, self._facts, durations, extra)
+        if self._status is not None:
+            self._status(record, sum(1 for one in facts if one.tokens_assigned))
         self._facts = facts
         self._beat_at = mono
         actions = self._vitals.beaten(

@@ -13,6 +13,8 @@ from types import NoneType
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
+from pm_capture.shard_range import parse_range
+
 PREFIXES = ("PM_DATA_", "PM_ARB_")
 TRUE = frozenset({"1", "true", "yes", "y", "on"})
 FALSE = frozenset({"0", "false", "no", "n", "off"})
@@ -46,6 +48,11 @@ class Settings:
     )
     duration_seconds: float | None = _setting(
         None, "stop, and seal the run, after this long", above=0
+    )
+    shard_range: str | None = _setting(
+        None,
+        "A:B: capture only shards A to before B of ws_shards, others are for other processes; "
+        "needs --universe, the same file for all",
     )
     gamma_base_url: str = _setting(
         "https://gamma-api.polymarket.com",
@@ -196,6 +203,22 @@ class Resolved:
     settings: Settings
     sources: dict[str, str]
     warnings: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse values that do not go together. Raises `SettingsError`."""
+        settings = self.settings
+        if settings.shard_range is None:
+            return
+        source = self.sources["shard_range"]
+        try:
+            parse_range(settings.shard_range, settings.ws_shards)
+        except ValueError as error:
+            raise SettingsError(f"shard_range {error} ({source})") from None
+        if settings.universe is None:
+            raise SettingsError(
+                f"shard_range ({source}) needs --universe: processes that ask for themselves would "
+                "see different universes"
+            )
 
 
 def nanoseconds(seconds: float) -> int:

@@ -9,6 +9,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from pm_capture.shard_range import ShardRange
+
 TOKENS_PER_SHARD = 200
 TOKENS_PER_SHARD_MAX = 250
 
@@ -31,20 +33,29 @@ def shard_of(condition_id: str, count: int) -> int:
     return int.from_bytes(digest[:8], "big") % count
 
 
-def assign(markets: Iterable[MarketTokens], *, shards_min: int) -> list[tuple[str, ...]]:
-    """Return the tokens of every shard; the index is the shard id. Shards may be empty."""
+def assign(
+    markets: Iterable[MarketTokens], *, shards_min: int, part: ShardRange | None = None
+) -> list[tuple[str, ...]]:
+    """Return the tokens of every shard; the index is the shard id. Shards may be empty.
+
+    With `part`, all markets lie in it, and index 0 is its first shard.
+    """
     markets = list(markets)
-    count = shard_count(sum(len(market.token_ids) for market in markets), shards_min=shards_min)
-    shards: list[list[str]] = [[] for _ in range(count)]
+    if part is None:
+        tokens = sum(len(market.token_ids) for market in markets)
+        count = shard_count(tokens, shards_min=shards_min)
+        part = ShardRange(0, count, count)
+    shards: list[list[str]] = [[] for _ in range(part.start, part.stop)]
+    hashed = len(shards)
     overflow: list[Sequence[str]] = []
     for market in markets:
-        shard = shards[shard_of(market.condition_id, count)]
+        shard = shards[shard_of(market.condition_id, part.count) - part.start]
         if _fits(shard, market.token_ids):
             shard.extend(market.token_ids)
         else:
             overflow.append(market.token_ids)
     for token_ids in overflow:
-        if len(shards) == count or not _fits(shards[-1], token_ids):
+        if len(shards) == hashed or not _fits(shards[-1], token_ids):
             shards.append([])
         shards[-1].extend(token_ids)
     return [tuple(shard) for shard in shards]

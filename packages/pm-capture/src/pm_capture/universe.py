@@ -5,13 +5,14 @@ pm-capture reads of it only what it needs to subscribe.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from pm_capture.sharding import MarketTokens
+from pm_capture.shard_range import ShardRange
+from pm_capture.sharding import TOKENS_PER_SHARD, MarketTokens, shard_of
 
 
 class UniverseError(Exception):
@@ -80,6 +81,29 @@ def read_universe(path: Path) -> Universe:
     except OSError as error:
         raise UniverseError(f"{path}: cannot be read: {error.strerror}") from error
     return parse_universe(data, str(path))
+
+
+def share(universe: Universe, part: ShardRange, name: str) -> Universe:
+    """Return the universe without the markets of other processes; bytes and digest stay those of all.
+
+    `name` is for messages. Raises `UniverseError` when there are too few shards for the universe, or
+    nothing is in the range.
+    """
+    token_count = len(universe.token_ids)
+    if token_count > part.count * TOKENS_PER_SHARD:
+        raise UniverseError(
+            f"{name}: {token_count} tokens are too many for {part.count} shards; give every process "
+            f"--ws-shards {-(-token_count // TOKENS_PER_SHARD)} or more, and ranges of that"
+        )
+    markets = [
+        market
+        for market in universe.document.markets
+        if shard_of(market.condition_id, part.count) in part
+    ]
+    mine = replace(universe, document=msgspec.structs.replace(universe.document, markets=markets))
+    if not mine.token_ids:
+        raise UniverseError(f"{name}: no token falls into shards {part}")
+    return mine
 
 
 def parse_universe(data: bytes, name: str) -> Universe:
