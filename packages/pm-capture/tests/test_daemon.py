@@ -36,7 +36,7 @@ def test_every_payload_is_recorded_byte_for_byte(
     big = '{"asset_id":"10", "event_type":"book"}' + " " * 700_000
     sent: list[Any] = [
         "[]", book("10"), "ä€\U0001f600\n", "", b"\x00\xff\xfe", ["frag", "", "ment", "ed"],
-        [b"\x01", b"\x02"], "PONG", big, "PONG\n", "after",
+        [b"\x01", b"\x02"], "PONG", big, "PONG\n", ["PO", "NG"], "after",
     ]  # fmt: skip
 
     async def script(connection: ServerConnection, _: int) -> None:
@@ -57,7 +57,7 @@ def test_every_payload_is_recorded_byte_for_byte(
         (TEXT | FIRST, b"[]"), (TEXT, book("10").encode()), (TEXT, "ä€\U0001f600\n".encode()),
         (TEXT, b""), (BINARY, b"\x00\xff\xfe"), (TEXT, b"fragmented"), (BINARY, b"\x01\x02"),
         (TEXT | KEEPALIVE, b"PONG"), (TEXT, big.encode()), (TEXT | KEEPALIVE, b"PONG\n"),
-        (TEXT, b"after"),
+        (TEXT | KEEPALIVE, b"PONG"), (TEXT, b"after"),
     ]  # fmt: skip
     assert [(frame.flags, frame.payload) for frame in frames] == wanted
     seal = done.left.json("seal.json")

@@ -88,10 +88,8 @@ class CapturingConnection(ClientConnection):
         for flag, payload in self._splitter.feed(data):
             if flag == RAW:
                 super().data_received(payload)
-            elif len(payload) < 8 and payload.strip() == PONG:
-                completed.append((flag | KEEPALIVE, payload))
             else:
-                completed.append((flag, payload))
+                completed.append((_with_keepalive(flag, payload), payload))
         if completed:
             if not self._any_frame:
                 self._any_frame = True
@@ -113,7 +111,8 @@ class CapturingConnection(ClientConnection):
             self._fragmented_flag = TYPE_FLAG[event.opcode]
         self._fragments.append(bytes(event.data))
         if event.fin:
-            self._completed.append((self._fragmented_flag, b"".join(self._fragments)))
+            payload = b"".join(self._fragments)
+            self._completed.append((_with_keepalive(self._fragmented_flag, payload), payload))
             self._fragments.clear()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -211,6 +210,10 @@ def describe_failure(error: BaseException) -> tuple[str, str]:
     if isinstance(error, ssl.SSLCertVerificationError):
         return type(error).__name__, error.verify_message
     return type(error).__name__, _words(error)
+
+
+def _with_keepalive(flag: int, payload: bytes) -> int:
+    return flag | KEEPALIVE if len(payload) < 8 and payload.strip() == PONG else flag
 
 
 def _words(error: BaseException) -> str:
