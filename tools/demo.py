@@ -108,7 +108,8 @@ def main() -> int:
         tell(indent("\n".join([*listed[:4], f"… {len(listed)} lines"])))
 
         capture = ["--run-id", "first-light", "--data-dir", str(home), *gamma]
-        capture += ["--clob-ws-url", urls["ws_url"], "--ws-shards", "4"]
+        capture += ["--min-free-disk-gb", "0.1"]  # a demo leaves a few megabytes
+    capture += ["--clob-ws-url", urls["ws_url"], "--ws-shards", "4"]
         capture += ["--duration-seconds", str(options.seconds)]
         step(
             3,
@@ -142,7 +143,7 @@ def main() -> int:
         )
         return 3
     for verdict in verdicts:
-        gap = verdict.connection.next_opened_wall_ns - verdict.connection.since_wall_ns
+        gap = verdict.gap_to_wall_ns - verdict.gap_from_wall_ns
         if not verdict.connection.ended_planned:
             tell(
                 f"Shard {verdict.connection.shard_id} heard nothing for {gap / 1e6:,.0f} ms when the venue dropped its "

@@ -82,6 +82,8 @@ def recorded(port: int, frames: int, loop: str, folder: Path) -> tuple[float, fl
     universe(folder / "universe.json")
     command = [
         str(BIN / "pm-capture"),
+        "--min-free-disk-gb",
+        "0",
         "--run-id",
         "bench",
         "--data-dir",

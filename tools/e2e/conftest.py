@@ -78,6 +78,7 @@ def capture(
 
     def start(served: Venue, run_id: str, *flags: str) -> subprocess.Popen[str]:
         command = [program("pm-capture"), "--run-id", run_id, "--data-dir", str(tmp_path)]
+        command += ["--min-free-disk-gb", "0"]  # what is free here is not what is tested
         running.append(
             subprocess.Popen([*command, *served.flags, *flags], stdout=subprocess.PIPE, text=True)
         )
