@@ -109,7 +109,7 @@ def main() -> int:
 
         capture = ["--run-id", "first-light", "--data-dir", str(home), *gamma]
         capture += ["--min-free-disk-gb", "0.1"]  # a demo leaves a few megabytes
-    capture += ["--clob-ws-url", urls["ws_url"], "--ws-shards", "4"]
+        capture += ["--clob-ws-url", urls["ws_url"], "--ws-shards", "4"]
         capture += ["--duration-seconds", str(options.seconds)]
         step(
             3,

@@ -95,7 +95,7 @@ def test_a_kill_loses_no_frame_whose_write_had_returned(
         counters.write_bytes(bytes(witnessed_capture.COUNTERS_BYTES))
         process = subprocess.Popen(
             [sys.executable, witnessed_capture.__file__, str(counters), "--run-id", run_id,
-             "--data-dir", str(tmp_path), *flags],
+             "--data-dir", str(tmp_path), "--min-free-disk-gb", "0", *flags],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         try:
