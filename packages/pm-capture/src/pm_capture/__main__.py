@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pm_capture.descriptors import hold_standard_descriptors
-from pm_capture.settings import FIELDS, Resolved, SettingsError, kind_of, resolve, shown
+from pm_capture.flags import add_settings
+from pm_capture.settings import Resolved, SettingsError, resolve, shown
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -32,13 +33,6 @@ beginning · 6 no universe could be had · 7 fatal, see fatal.json · 130, 143 e
 PROGRAM = "pm-capture"
 # A data directory that cannot be one, as against one that ran out of space.
 NO_PLACE = (PermissionError, NotADirectoryError, FileNotFoundError, FileExistsError)
-METAVARS = {
-    "run_id": "X",
-    "data_dir": "DIR",
-    "universe": "FILE",
-    "gamma_base_url": "URL",
-    "clob_ws_url": "URL",
-}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,18 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--config", type=Path, metavar="FILE.toml", help="read settings from this file")
     add("--print-config", action="store_true", help="show every setting with its source, and end")
     add("--json", action="store_true", help="with --print-config: as JSON even on a terminal")
-    for name, field in FIELDS.items():
-        flag = f"--{name.replace('_', '-')}"
-        kind, _ = kind_of(name)
-        default = "" if field.default is None else f" ({str(field.default).replace('%', '%%')})"
-        words = f"{field.metadata['help']}{default}"
-        # Only what is given explicitly may appear, so that every value has a source.
-        if kind is bool:
-            action = argparse.BooleanOptionalAction
-            add(flag, action=action, default=argparse.SUPPRESS, help=words)
-        else:
-            metavar = METAVARS.get(name, kind.__name__.upper())
-            add(flag, default=argparse.SUPPRESS, metavar=metavar, help=words)
+    add_settings(parser)
     return parser
 
 
@@ -134,6 +117,7 @@ def _capture(resolved: Resolved) -> int:
     from pm_capture.collector import settle
     from pm_capture.daemon import Interrupted, Shell, capture
     from pm_capture.discovery import DiscoveryFailed, DiscoveryMissing
+    from pm_capture.high_res_timer import high_res_timer, winmm
     from pm_capture.universe import UniverseError
     from pm_frames import BundleError
     from pm_frames.command import ExitCode
@@ -143,8 +127,16 @@ def _capture(resolved: Resolved) -> int:
     shell = Shell(
         say=_say, announce=_announce, environ=os.environ, event_loop=event_loop, settle=settle
     )
+    settings = resolved.settings
+    wanted = (
+        settings.capture_windows_high_res_timer_enable
+        and settings.runtime_windows_high_res_timer_enable
+    )
     try:
-        with asyncio.Runner(loop_factory=factory) as runner:
+        with (
+            high_res_timer(winmm() if wanted else None),
+            asyncio.Runner(loop_factory=factory) as runner,
+        ):
             return runner.run(capture(resolved, shell))
     except DiscoveryFailed as error:
         _say(str(error))

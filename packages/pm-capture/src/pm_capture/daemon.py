@@ -22,6 +22,7 @@ from pm_capture import discovery, environment, manifest, refresh_config, shardin
 from pm_capture.durable import write_file
 from pm_capture.fatal import Fatal, GivenUp, fatal_of
 from pm_capture.generation import head_of
+from pm_capture.masking import masked
 from pm_capture.policies.backoff import Backoff
 from pm_capture.policies.budget import Budget
 from pm_capture.policies.confirm import Confirm
@@ -35,7 +36,7 @@ from pm_capture.refresher import Asking, Refresher
 from pm_capture.reserve import Reserve
 from pm_capture.run import Run
 from pm_capture.rundir import RunDirectory, new_run_id
-from pm_capture.settings import Resolved, Settings, masked, nanoseconds
+from pm_capture.settings import Resolved, Settings, nanoseconds
 from pm_capture.shard_link import Dial
 from pm_capture.shard_session import Policies, ShardSession
 from pm_capture.signals import StopSignals
@@ -278,6 +279,8 @@ def _command(settings: Settings, program: str, out: Path, give_up_seconds: float
         markets_max=settings.capture_max_markets,
         out=out,
         give_up_seconds=give_up_seconds,
+        market_regex=settings.market_regex if settings.capture_use_market_filters else None,
+        page_seconds=settings.rest_timeout,
     )
 
 
@@ -366,5 +369,6 @@ def _dial(settings: Settings) -> Dial:
     return Dial(
         url=settings.clob_ws_url,
         open_seconds=settings.ws_connect_timeout_seconds,
-        user_agent=f"pm-capture/{environment.versions().get('pm-capture', 'unknown')}",
+        user_agent=settings.ws_user_agent
+        or f"pm-capture/{environment.versions().get('pm-capture', 'unknown')}",
     )

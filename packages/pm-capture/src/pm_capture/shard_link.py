@@ -12,9 +12,9 @@ from websockets.exceptions import WebSocketException
 
 from pm_capture.actions import Action, Close, Connect, GiveUp, Note, Reconnect, SendText
 from pm_capture.fatal import GivenUp
+from pm_capture.masking import masked
 from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder
-from pm_capture.settings import masked
 from pm_capture.shard_session import Ended, ShardSession
 from pm_capture.transport import CapturingConnection, describe_failure, open_connection
 
