@@ -118,6 +118,7 @@ def _capture(resolved: Resolved) -> int:
     from pm_capture.daemon import Interrupted, Shell, capture
     from pm_capture.discovery import DiscoveryFailed, DiscoveryMissing
     from pm_capture.high_res_timer import high_res_timer, winmm
+    from pm_capture.offline.fixtures import FixturesError
     from pm_capture.universe import UniverseError
     from pm_frames import BundleError
     from pm_frames.command import ExitCode
@@ -141,7 +142,7 @@ def _capture(resolved: Resolved) -> int:
     except DiscoveryFailed as error:
         _say(str(error))
         return ExitCode.REMOTE
-    except (UniverseError, DiscoveryMissing, RunLocked, ValueError) as error:
+    except (UniverseError, FixturesError, DiscoveryMissing, RunLocked, ValueError) as error:
         _say(str(error))
         return ExitCode.USAGE
     except Interrupted as error:
