@@ -27,6 +27,8 @@ EPILOG = """\
 Every setting can also stand in the TOML file, and in the environment as PM_DATA_<SETTING> (alias
 PM_ARB_<SETTING>), with this precedence: default < TOML < flag < environment.
 
+`pm-capture bench --help` tells how to measure this program on this machine.
+
 exit codes: 0 sealed · 2 usage, configuration, or the run exists · 5 the run could not be written at its
 beginning · 6 no universe could be had · 7 fatal, see fatal.json · 130, 143 ended by a second signal, or by one before the capture began
 """
@@ -38,22 +40,22 @@ NO_PLACE = (PermissionError, NotADirectoryError, FileNotFoundError, FileExistsEr
 def main(argv: list[str] | None = None) -> int:
     """Run the program; return its exit code."""
     hold_standard_descriptors()
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        if argv[:1] == ["bench"]:
+            return _bench(argv[1:])
         arguments = vars(_parser().parse_args(argv))
         config = arguments.pop("config")
         print_config = arguments.pop("print_config")
         as_json = arguments.pop("json")
-        try:
-            resolved = _resolve(arguments, config)
-        except SettingsError as error:
-            _say(str(error))
-            return 2
-        for warning in resolved.warnings:
-            _say(f"warning: {warning}")
+        resolved = _resolve(arguments, config)
         if print_config:
             _print_config(resolved, as_json=as_json or not sys.stdout.isatty())
             return 0
         return _capture(resolved)
+    except SettingsError as error:
+        _say(str(error))
+        return 2
     except BrokenPipeError:
         from pm_frames.command import BROKEN_PIPE
 
@@ -90,7 +92,10 @@ def _resolve(flags: dict[str, object], config: Path | None) -> Resolved:
             toml = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{config}: cannot be read: {error}") from error
-    return resolve(flags=flags, environ=os.environ, toml=toml, toml_name=str(config))
+    resolved = resolve(flags=flags, environ=os.environ, toml=toml, toml_name=str(config))
+    for warning in resolved.warnings:
+        _say(f"warning: {warning}")
+    return resolved
 
 
 def _print_config(resolved: Resolved, *, as_json: bool) -> None:
@@ -153,6 +158,44 @@ def _capture(resolved: Resolved) -> int:
         if isinstance(error, BundleError):
             return error.exit_code
         return ExitCode.USAGE if isinstance(error, NO_PLACE) else ExitCode.WRITE_ERROR
+
+
+def _bench(argv: list[str]) -> int:
+    from pm_capture.bench.command import parser, shown
+
+    arguments = vars(parser().parse_args(argv))
+    config = arguments.pop("config")
+    print_config = arguments.pop("print_config")
+    as_json = arguments.pop("json") or not sys.stdout.isatty()
+    resolved = _resolve(arguments, config)
+    if print_config:
+        _print_config(resolved, as_json=as_json)
+        return 0
+    if not resolved.settings.offline:
+        _say("bench works on fixtures only, and never on the venue: add --offline")
+        return 2
+
+    import asyncio
+    import signal
+    import time
+
+    from pm_capture.bench.measure import BenchFailed, bench
+    from pm_capture.offline.fixtures import FixturesError
+    from pm_capture.universe import UniverseError
+
+    # Whatever ends this program has to end the two that it starts.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    now = (time.perf_counter_ns(), time.time_ns())
+    try:
+        report = asyncio.run(bench(resolved, os.environ, now))
+    except (FixturesError, UniverseError) as error:
+        _say(str(error))
+        return 2
+    except BenchFailed as error:
+        _say(str(error))
+        return error.exit_code
+    print(shown(report, as_json=as_json), flush=True)
+    return 0
 
 
 def _event_loop(*, uvloop_wanted: bool) -> "tuple[Callable[[], AbstractEventLoop] | None, str]":
