@@ -80,6 +80,7 @@ def test_the_manifest_says_what_was_played(left: Path) -> None:
     assert manifest["pinned_token_ids"] == manifest["pinned_tokens"]
     assert [market["id"] for market in manifest["pinned_markets"]] == ["500001", "500002"]
     assert manifest["config_sources"]["offline"] == "flag"
+    assert manifest["universe_refresh"]["enabled"] is False
     assert manifest["fixtures_sha256"] == {
         name: hashlib.sha256((FIXTURES / name).read_bytes()).hexdigest()
         for name in manifest["fixtures_sha256"]

@@ -37,15 +37,6 @@ TABLE: dict[str, object] = {
 }
 # Rows that are not there yet. Take a name off when its setting lands; an empty set is the aim.
 PENDING = {
-    "capture_universe_refresh_enable",
-    "capture_universe_refresh_interval_seconds",
-    "capture_universe_refresh_timeout_seconds",
-    "capture_universe_refresh_stagger_seconds",
-    "capture_universe_refresh_grace_seconds",
-    "capture_universe_refresh_min_delta_tokens",
-    "capture_universe_refresh_max_churn_pct",
-    "capture_universe_refresh_max_interval_seconds",
-    "capture_universe_refresh_churn_guard_consecutive_fatal",
     "capture_metrics_max_samples",
     "capture_disk_usage_interval_seconds",
     "capture_coverage_metrics_interval_seconds",

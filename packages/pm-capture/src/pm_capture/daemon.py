@@ -203,7 +203,7 @@ def _refresher(
     if refresh_config.is_on(settings):
         program = discovery.find_program(shell.environ.get("PATH"))
         asking = Asking(functools.partial(_command, settings, program), shell.environ)
-    elif refresh_config.is_wanted(settings):
+    elif refresh_config.is_wanted(settings) and not settings.offline:
         shell.say("universe refresh is off: a universe file is captured as it is")
     session = RefreshSession(
         head_of(universe),
