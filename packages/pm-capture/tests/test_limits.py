@@ -28,8 +28,8 @@ def refused(**flags: str) -> str:
         ({"ws_reconnect_backoff_seconds": "60"},
          "ws_reconnect_backoff_max_seconds must be at least ws_reconnect_backoff_seconds, "
          "found 30.0 (default) and 60.0 (flag)"),
-        ({"clob_ws_url": "ws://host:99999/"}, "clob_ws_url must be a ws:// or wss:// URL"),
-        ({"clob_ws_url": "ws://:1/"}, "clob_ws_url must be a ws:// or wss:// URL"),
+        ({"clob_ws_url": "ws://me:hush@host:99999/"}, "clob_ws_url is no usable URL: Port out of range"),
+        ({"clob_ws_url": "ws://me:hush@:1/"}, "clob_ws_url names no host and port"),
         ({"gamma_base_url": "https://host/?key=hush"}, "gamma_base_url must have no name, password"),
         ({"gamma_base_url": "https://me:hush@host"}, "gamma_base_url must have no name, password"),
         ({"clob_ws_url": "https://me:hush@host"}, "clob_ws_url must be a ws:// or wss:// URL"),
