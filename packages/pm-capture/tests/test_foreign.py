@@ -12,7 +12,7 @@ def test_a_name_of_another_program_is_passed_over() -> None:
 def test_a_name_without_effect_is_answered_with_the_reason() -> None:
     found = resolve(
         flags={},
-        environ={"PM_DATA_GAMMA_LIMIT": "50"},
+        environ={"PM_DATA_GAMMA_LIMIT": "50", "PM_ARB_POLICY_DEFAULT_ID": "default"},
         toml={"capture_ndjson_fsync_on_close": True},
         toml_name="c.toml",
     )
@@ -21,6 +21,8 @@ def test_a_name_without_effect_is_answered_with_the_reason() -> None:
         "every file is always synced at the end; ignored",
         "PM_DATA_GAMMA_LIMIT names no setting of pm-capture: "
         "a page of Gamma always holds 100 markets, the most that it gives; ignored",
+        "PM_ARB_POLICY_DEFAULT_ID names no setting of pm-capture: "
+        "a capture records, and fees and policies are applied by who reads it; ignored",
     )
 
 

@@ -107,7 +107,7 @@ async def capture(resolved: Resolved, shell: Shell) -> int:
         stage = None
         given = read_universe(Path(settings.universe)) if settings.universe else None
         if settings.offline:
-            stage = load(settings, mono_ns=time.perf_counter_ns(), wall_ns_utc=wall)
+            stage = load(settings, mono_ns=shell.monotonic(), wall_ns_utc=shell.wall())
             given = stage.universe
         directory = RunDirectory(Path(settings.data_dir), run_id)
         try:

@@ -17,10 +17,15 @@ INSTEAD: Mapping[str, str] = {
     "capture_runlog_enqueue_timeout_seconds": "runlog records are written at once, there is no queue",
     "capture_ndjson_fsync_on_close": "every file is always synced at the end",
     "capture_ndjson_fsync_interval_seconds": "the runlog is always synced, five times a second",
+    "capture_gc_disable": "what lives as long as the run is frozen instead, and collections are timed",
     "runtime_auto_ws_shards_enable": "shards are always added when the tokens need more",
 }
+# Of whole families of names.
+LEFT_TO_READERS = ("fee_rate_", "fee_regime_", "policy_")
 
 
 def answer(name: str) -> str | None:
     """Return why a name has no effect; None for a name that nobody here has heard of."""
+    if name.startswith(LEFT_TO_READERS):
+        return "a capture records, and fees and policies are applied by who reads it"
     return INSTEAD.get(name)
