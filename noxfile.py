@@ -101,8 +101,9 @@ def layout(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def vectors(session: nox.Session) -> None:
-    """Check that the committed vectors are what their generator writes."""
+    """Check that the committed vectors and fixtures are what their generators write."""
     session.run(sys.executable, "tools/make_frame_vectors.py", "--check", external=True)
+    session.run(sys.executable, "tools/make_fixtures.py", "--check", external=True)
 
 
 def everything(session: nox.Session) -> None:

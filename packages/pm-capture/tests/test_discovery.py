@@ -33,7 +33,17 @@ def program(folder: Path, body: str) -> Path:
 def test_the_command_line_is_the_documented_one() -> None:
     assert command("pm-universe", gamma_base_url="http://g", markets_max=5, out=Path("u.json")) == [
         "pm-universe", "discover", "--gamma-base-url", "http://g", "--max-markets", "5",
-        "--total-timeout-seconds", "600", "--out", "u.json",
+        "--timeout-seconds", "30", "--total-timeout-seconds", "600", "--out", "u.json",
+    ]  # fmt: skip
+
+
+def test_the_filters_go_together() -> None:
+    filtered = command(
+        "pm-universe", gamma_base_url="http://g", markets_max=5, out=Path("u.json"),
+        market_regex="-x|y z", page_seconds=2.5,
+    )  # fmt: skip
+    assert filtered[6:10] == [
+        "--capture-use-market-filters", "--market-regex=-x|y z", "--timeout-seconds", "2.5",
     ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,17 +13,36 @@ from pathlib import Path
 from typing import Any
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+FIXTURES = Path(__file__).parents[3] / "testdata" / "fixtures"
 FROM_PORT = 8000
 
 
-def block(language: str) -> str:
-    [found] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    return str(found)
+def blocks(language: str) -> list[str]:
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return found
+
+
+def example(words: str) -> str:
+    """The one console block whose command has these words."""
+    [found] = [text for text in blocks("console") if words in text.splitlines()[0]]
+    return found
+
+
+def run(console: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the command of an example where the fixtures are."""
+    shutil.copytree(FIXTURES, folder / "testdata" / "fixtures")
+    program, *arguments = shlex.split(console.splitlines()[0].removeprefix("$ "))
+    assert program == "pm-capture"
+    return subprocess.run(
+        [sys.executable, "-m", "pm_capture", *arguments],
+        capture_output=True, text=True, cwd=folder, check=True,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PM_")},
+    )  # fmt: skip
 
 
 def test_the_example_is_real(tmp_path: Path, new_venue: Callable[..., Any]) -> None:
-    (tmp_path / "universe.json").write_text(block("json"))
-    console = block("console")
+    (tmp_path / "universe.json").write_text(blocks("json")[0])
+    console = example("--universe")
 
     async def run() -> str:
         async with new_venue() as venue:
@@ -48,13 +68,30 @@ def test_the_example_is_real(tmp_path: Path, new_venue: Callable[..., Any]) -> N
     assert sorted(said.splitlines()) == sorted(expected)
 
 
+def test_the_offline_example_is_real(tmp_path: Path) -> None:
+    console = example("--offline --fixtures-dir testdata/fixtures --fixtures-multiplier")
+    done = run(console, tmp_path)
+    assert sorted((done.stdout + done.stderr).splitlines()) == sorted(console.splitlines()[1:])
+
+
+def test_the_bench_example_is_real(tmp_path: Path) -> None:
+    console = example(" bench ")
+    report, shown = json.loads(run(console, tmp_path).stdout), json.loads(console.splitlines()[1])
+    assert list(report) == list(shown)
+    for name in ("run_id", "run_dir", "frames", "bytes_written", "connections"):
+        assert report[name] == shown[name]
+
+
 def test_every_setting_it_names_exists() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pm_capture", "--help"], capture_output=True, text=True, check=True
-    )
+    words = ""
+    for command in ([], ["bench"]):
+        words += subprocess.run(
+            [sys.executable, "-m", "pm_capture", *command, "--help"],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
     for flag in set(re.findall(r"--[a-z][a-z-]+", README)):
-        assert flag in done.stdout, flag
+        assert flag in words, flag
 
 
 def test_the_universe_of_the_example_is_json() -> None:
-    assert json.loads(block("json"))["kind"] == "full"
+    assert json.loads(blocks("json")[0])["kind"] == "full"

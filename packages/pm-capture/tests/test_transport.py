@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidHandshake
 
 from pm_capture.shard_session import Ended
 from pm_capture.transport import (
-    CapturingConnection,
+    Connection,
     describe_failure,
     is_loopback,
     open_connection,
@@ -50,18 +50,18 @@ class Told:
     def stamp(self) -> tuple[int, int]:
         return (0, 0)
 
-    def opened(self, connection: CapturingConnection) -> None:
+    def opened(self, connection: Connection) -> None:
         raise AssertionError("no handshake was completed")
 
     def received(
         self,
-        connection: CapturingConnection,
+        connection: Connection,
         frames: Sequence[tuple[int, bytes]],
         stamp: tuple[int, int],
     ) -> None:
         raise AssertionError("no frame was sent")
 
-    def lost(self, connection: CapturingConnection, ended: Ended) -> None:
+    def lost(self, connection: Connection, ended: Ended) -> None:
         raise AssertionError("no connection was opened")
 
 

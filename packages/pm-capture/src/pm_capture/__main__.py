@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pm_capture.descriptors import hold_standard_descriptors
-from pm_capture.settings import FIELDS, Resolved, SettingsError, kind_of, resolve, shown
+from pm_capture.flags import add_settings
+from pm_capture.settings import Resolved, SettingsError, resolve, shown
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -26,40 +27,35 @@ EPILOG = """\
 Every setting can also stand in the TOML file, and in the environment as PM_DATA_<SETTING> (alias
 PM_ARB_<SETTING>), with this precedence: default < TOML < flag < environment.
 
+`pm-capture bench --help` tells how to measure this program on this machine.
+
 exit codes: 0 sealed · 2 usage, configuration, or the run exists · 5 the run could not be written at its
 beginning · 6 no universe could be had · 7 fatal, see fatal.json · 130, 143 ended by a second signal, or by one before the capture began
 """
 PROGRAM = "pm-capture"
 # A data directory that cannot be one, as against one that ran out of space.
 NO_PLACE = (PermissionError, NotADirectoryError, FileNotFoundError, FileExistsError)
-METAVARS = {
-    "run_id": "X",
-    "data_dir": "DIR",
-    "universe": "FILE",
-    "gamma_base_url": "URL",
-    "clob_ws_url": "URL",
-}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; return its exit code."""
     hold_standard_descriptors()
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        if argv[:1] == ["bench"]:
+            return _bench(argv[1:])
         arguments = vars(_parser().parse_args(argv))
         config = arguments.pop("config")
         print_config = arguments.pop("print_config")
         as_json = arguments.pop("json")
-        try:
-            resolved = _resolve(arguments, config)
-        except SettingsError as error:
-            _say(str(error))
-            return 2
-        for warning in resolved.warnings:
-            _say(f"warning: {warning}")
+        resolved = _resolve(arguments, config)
         if print_config:
             _print_config(resolved, as_json=as_json or not sys.stdout.isatty())
             return 0
         return _capture(resolved)
+    except SettingsError as error:
+        _say(str(error))
+        return 2
     except BrokenPipeError:
         from pm_frames.command import BROKEN_PIPE
 
@@ -83,18 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--config", type=Path, metavar="FILE.toml", help="read settings from this file")
     add("--print-config", action="store_true", help="show every setting with its source, and end")
     add("--json", action="store_true", help="with --print-config: as JSON even on a terminal")
-    for name, field in FIELDS.items():
-        flag = f"--{name.replace('_', '-')}"
-        kind, _ = kind_of(name)
-        default = "" if field.default is None else f" ({str(field.default).replace('%', '%%')})"
-        words = f"{field.metadata['help']}{default}"
-        # Only what is given explicitly may appear, so that every value has a source.
-        if kind is bool:
-            action = argparse.BooleanOptionalAction
-            add(flag, action=action, default=argparse.SUPPRESS, help=words)
-        else:
-            metavar = METAVARS.get(name, kind.__name__.upper())
-            add(flag, default=argparse.SUPPRESS, metavar=metavar, help=words)
+    add_settings(parser)
     return parser
 
 
@@ -107,7 +92,10 @@ def _resolve(flags: dict[str, object], config: Path | None) -> Resolved:
             toml = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{config}: cannot be read: {error}") from error
-    return resolve(flags=flags, environ=os.environ, toml=toml, toml_name=str(config))
+    resolved = resolve(flags=flags, environ=os.environ, toml=toml, toml_name=str(config))
+    for warning in resolved.warnings:
+        _say(f"warning: {warning}")
+    return resolved
 
 
 def _print_config(resolved: Resolved, *, as_json: bool) -> None:
@@ -135,6 +123,8 @@ def _capture(resolved: Resolved) -> int:
     from pm_capture.collector import settle
     from pm_capture.daemon import Interrupted, Shell, capture
     from pm_capture.discovery import DiscoveryFailed, DiscoveryMissing
+    from pm_capture.high_res_timer import high_res_timer, winmm
+    from pm_capture.offline.fixtures import FixturesError
     from pm_capture.status_line import on_terminal
     from pm_capture.universe import UniverseError
     from pm_frames import BundleError
@@ -147,13 +137,21 @@ def _capture(resolved: Resolved) -> int:
     )
     if (line := on_terminal(sys.stderr)) is not None:
         shell = replace(shell, say=line.above(_say), status=line.show)
+    settings = resolved.settings
+    wanted = (
+        settings.capture_windows_high_res_timer_enable
+        and settings.runtime_windows_high_res_timer_enable
+    )
     try:
-        with asyncio.Runner(loop_factory=factory) as runner:
+        with (
+            high_res_timer(winmm() if wanted else None),
+            asyncio.Runner(loop_factory=factory) as runner,
+        ):
             return runner.run(capture(resolved, shell))
     except DiscoveryFailed as error:
         _say(str(error))
         return ExitCode.REMOTE
-    except (UniverseError, DiscoveryMissing, RunLocked, ValueError) as error:
+    except (UniverseError, FixturesError, DiscoveryMissing, RunLocked, ValueError) as error:
         _say(str(error))
         return ExitCode.USAGE
     except Interrupted as error:
@@ -164,6 +162,44 @@ def _capture(resolved: Resolved) -> int:
         if isinstance(error, BundleError):
             return error.exit_code
         return ExitCode.USAGE if isinstance(error, NO_PLACE) else ExitCode.WRITE_ERROR
+
+
+def _bench(argv: list[str]) -> int:
+    from pm_capture.bench.command import parser, shown
+
+    arguments = vars(parser().parse_args(argv))
+    config = arguments.pop("config")
+    print_config = arguments.pop("print_config")
+    as_json = arguments.pop("json") or not sys.stdout.isatty()
+    resolved = _resolve(arguments, config)
+    if print_config:
+        _print_config(resolved, as_json=as_json)
+        return 0
+    if not resolved.settings.offline:
+        _say("bench works on fixtures only, and never on the venue: add --offline")
+        return 2
+
+    import asyncio
+    import signal
+    import time
+
+    from pm_capture.bench.measure import BenchFailed, bench
+    from pm_capture.offline.fixtures import FixturesError
+    from pm_capture.universe import UniverseError
+
+    # Whatever ends this program has to end the two that it starts.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    now = (time.perf_counter_ns(), time.time_ns())
+    try:
+        report = asyncio.run(bench(resolved, os.environ, now))
+    except (FixturesError, UniverseError) as error:
+        _say(str(error))
+        return 2
+    except BenchFailed as error:
+        _say(str(error))
+        return error.exit_code
+    print(shown(report, as_json=as_json), flush=True)
+    return 0
 
 
 def _event_loop(*, uvloop_wanted: bool) -> "tuple[Callable[[], AbstractEventLoop] | None, str]":

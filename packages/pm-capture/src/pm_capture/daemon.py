@@ -22,6 +22,8 @@ from pm_capture import discovery, environment, manifest, refresh_config, shardin
 from pm_capture.durable import write_file
 from pm_capture.fatal import Fatal, GivenUp, fatal_of
 from pm_capture.generation import head_of
+from pm_capture.masking import masked
+from pm_capture.offline.stage import STOP_REASON, Stage, load, untimed
 from pm_capture.policies.backoff import Backoff
 from pm_capture.policies.budget import Budget
 from pm_capture.policies.confirm import Confirm
@@ -35,7 +37,7 @@ from pm_capture.refresher import Asking, Refresher
 from pm_capture.reserve import Reserve
 from pm_capture.run import Run
 from pm_capture.rundir import RunDirectory, new_run_id
-from pm_capture.settings import Resolved, Settings, masked, nanoseconds
+from pm_capture.settings import Resolved, Settings, nanoseconds
 from pm_capture.shard_link import Dial
 from pm_capture.shard_range import ShardRange, parse_range
 from pm_capture.shard_session import Policies, ShardSession
@@ -86,7 +88,7 @@ class Interrupted(Exception):
 async def capture(resolved: Resolved, shell: Shell) -> int:
     """Record until a signal, the duration or a fatal error; return the exit code.
 
-    Raises `UniverseError`, `DiscoveryMissing`, `DiscoveryFailed`, `Interrupted`, `BundleError` or
+    Raises `UniverseError`, `FixturesError`, `DiscoveryMissing`, `DiscoveryFailed`, `Interrupted`, `BundleError` or
     OSError for what keeps a run from beginning; then no run directory stays behind.
     """
     settings = resolved.settings
@@ -104,7 +106,11 @@ async def capture(resolved: Resolved, shell: Shell) -> int:
     try:
         wall = time.time_ns()
         run_id = settings.run_id or new_run_id(wall, random.Random().getrandbits(32))
+        stage = None
         given = _given(settings)
+        if settings.offline:
+            stage = load(settings, mono_ns=shell.monotonic(), wall_ns_utc=shell.wall())
+            given = stage.universe
         directory = RunDirectory(Path(settings.data_dir), run_id)
         try:
             universe = await _or_stop(
@@ -114,7 +120,9 @@ async def capture(resolved: Resolved, shell: Shell) -> int:
             directory.discard()
             raise
         try:
-            return await _capture(directory.path, run_id, universe, resolved, shell, stopping)
+            return await _capture(
+                directory.path, run_id, universe, resolved, shell, stopping, stage
+            )
         finally:
             directory.release()
     finally:
@@ -128,9 +136,10 @@ async def _capture(
     resolved: Resolved,
     shell: Shell,
     stopping: "asyncio.Future[signal.Signals]",
+    stage: Stage | None,
 ) -> int:
     """Everything from the first file of the run to its last."""
-    settings = resolved.settings
+    settings = resolved.settings if stage is None else untimed(resolved.settings)
     shards = sharding.assign(universe.markets, shards_min=settings.ws_shards, part=_part(settings))
     recorder = Recorder(
         run_dir,
@@ -140,10 +149,14 @@ async def _capture(
         version=settings.capture_frames_schema_version,
     )
     reserve = Reserve(run_dir, round(settings.capture_reserve_mb * BYTES_PER_MIB))
+    active = sum(1 for tokens in shards if tokens)
+    dial = _dial(settings)
+    if stage is not None:
+        dial = stage.dial(connections=active, ended=lambda: run.end(STOP_REASON))
     run = Run(
         recorder,
         [_session(settings, shard_id, tokens) for shard_id, tokens in enumerate(shards)],
-        _dial(settings),
+        dial,
         heartbeat_seconds=settings.capture_heartbeat_interval_seconds,
         say=shell.say,
         guards=_guards(settings),
@@ -155,7 +168,8 @@ async def _capture(
         lambda shard_id: _session(settings, shard_id, ()),
     )
     try:
-        digests = _begin(recorder, universe, resolved, shards, shell)
+        source = None if stage is None else stage.manifest()
+        digests = _begin(recorder, universe, resolved, shards, shell, source)
         reserved = reserve.hold(shutil.disk_usage(run_dir).free)
     except (BundleError, OSError, GivenUp) as error:
         return await _fatal(run, fatal_of(error), shell)
@@ -164,9 +178,8 @@ async def _capture(
         shell.say(f"warning: only {held} could be reserved for the records of a full disk")
     shell.settle()
     shell.announce(run_dir)
-    active = sum(1 for tokens in shards if tokens)
     shell.say(
-        f"run {run_id}: {len(universe.token_ids)} tokens on {active} connections to {masked(settings.clob_ws_url)}"
+        f"run {run_id}: {len(universe.token_ids)} tokens on {active} connections to {masked(dial.url)}"
     )
     # A signal that came while the files were made ends the run as soon as it lives.
     stopping.add_done_callback(lambda done: run.end(done.result().name))
@@ -193,7 +206,7 @@ def _refresher(
     if refresh_config.is_on(settings):
         program = discovery.find_program(shell.environ.get("PATH"))
         asking = Asking(functools.partial(_command, settings, program), shell.environ)
-    elif refresh_config.is_wanted(settings):
+    elif refresh_config.is_wanted(settings) and not settings.offline:
         shell.say("universe refresh is off: a universe file is captured as it is")
     session = RefreshSession(
         head_of(universe),
@@ -217,6 +230,7 @@ def _begin(
     resolved: Resolved,
     shards: Sequence[Sequence[str]],
     shell: Shell,
+    source: Mapping[str, object] | None,
 ) -> dict[str, str]:
     """Write what is known at the start; return the digests of the files made here.
 
@@ -251,6 +265,7 @@ def _begin(
             universe=universe,
             universe_file=universe_file,
             shards=shards,
+            source=source,
         )
     )
     write_file(recorder.run_dir / paths.MANIFEST, data)
@@ -281,6 +296,8 @@ def _command(settings: Settings, program: str, out: Path, give_up_seconds: float
         markets_max=settings.capture_max_markets,
         out=out,
         give_up_seconds=give_up_seconds,
+        market_regex=settings.market_regex if settings.capture_use_market_filters else None,
+        page_seconds=settings.rest_timeout,
     )
 
 
@@ -385,5 +402,6 @@ def _dial(settings: Settings) -> Dial:
     return Dial(
         url=settings.clob_ws_url,
         open_seconds=settings.ws_connect_timeout_seconds,
-        user_agent=f"pm-capture/{environment.versions().get('pm-capture', 'unknown')}",
+        user_agent=settings.ws_user_agent
+        or f"pm-capture/{environment.versions().get('pm-capture', 'unknown')}",
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 # pm-universe gives up by itself before we would kill it.
+PAGE_SECONDS = 30.0
 GIVE_UP_SECONDS = 600.0
 TIMEOUT_SECONDS = GIVE_UP_SECONDS + 30.0
 WORDS_MAX = 500
@@ -56,8 +57,14 @@ def command(
     markets_max: int,
     out: Path,
     give_up_seconds: float = GIVE_UP_SECONDS,
+    market_regex: str | None = None,
+    page_seconds: float = PAGE_SECONDS,
 ) -> list[str]:
-    """Return the command line that writes a full universe to `out`."""
+    """Return the command line that writes a full universe to `out`.
+
+    With a `market_regex` only of the markets that it finds; without one the filters are off.
+    """
+    filters = ["--capture-use-market-filters", f"--market-regex={market_regex}"]
     return [
         program,
         "discover",
@@ -65,6 +72,9 @@ def command(
         gamma_base_url,
         "--max-markets",
         str(markets_max),
+        *(filters if market_regex is not None else []),
+        "--timeout-seconds",
+        f"{page_seconds:g}",
         "--total-timeout-seconds",
         f"{give_up_seconds:g}",
         "--out",

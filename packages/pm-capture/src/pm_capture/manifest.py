@@ -37,8 +37,12 @@ def build(
     universe: Universe,
     universe_file: str,
     shards: Sequence[Sequence[str]],
+    source: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
-    """Return the manifest; `shards` holds the tokens of every shard, by shard id."""
+    """Return the manifest; `shards` holds the tokens of every shard, by shard id.
+
+    `source` is what a source other than the venue says of itself; it wins.
+    """
     document = universe.document
     selection = document.selection
     settings = resolved.settings
@@ -90,6 +94,7 @@ def build(
             },
         },
         "subscribe_caps": {"max_tokens": caps.tokens_max, "max_bytes": caps.bytes_max},
+        **(source or {}),
     }
 
 

@@ -24,7 +24,7 @@ DESCRIBED = (
 
 def is_on(settings: Settings) -> bool:
     """Return whether the universe is refreshed: it was discovered here, and nobody has switched it off."""
-    return settings.universe is None and is_wanted(settings)
+    return settings.universe is None and not settings.offline and is_wanted(settings)
 
 
 def is_wanted(settings: Settings) -> bool:

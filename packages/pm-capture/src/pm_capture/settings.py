@@ -6,13 +6,14 @@ aloud whenever it happens. `PM_DATA_<FIELD>` is the name; `PM_ARB_<FIELD>` is an
 """
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, get_args
-from urllib.parse import urlsplit
 
+from pm_capture import foreign
+from pm_capture.limits import problems, without_effect
+from pm_capture.masking import masked
 from pm_capture.shard_range import parse_range
 
 PREFIXES = ("PM_DATA_", "PM_ARB_")
@@ -31,9 +32,16 @@ def _setting(
     *,
     above: float | None = None,
     least: float | None = None,
+    most: float | None = None,
     schemes: tuple[str, ...] = (),
 ) -> Any:
-    metadata = {"help": help_text, "above": above, "least": least, "schemes": schemes}
+    metadata = {
+        "help": help_text,
+        "above": above,
+        "least": least,
+        "most": most,
+        "schemes": schemes,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -65,7 +73,7 @@ class Settings:
         schemes=("ws", "wss"),
     )
     ws_shards: int = _setting(
-        8, "connections, and file pairs; more if the tokens need more", least=1
+        8, "connections, and file pairs; more if the tokens need more", least=1, most=10_000
     )
     ws_connect_timeout_seconds: float = _setting(
         10.0, "give up one attempt to connect after this long", above=0
@@ -189,6 +197,39 @@ class Settings:
         600.0, "an unconfirmed subscription is forgiven after this long", above=0
     )
     uvloop: bool = _setting(default=True, help_text="use uvloop where it can be imported")
+    # Which markets, and how Gamma and the venue are asked.
+    capture_use_market_filters: bool = _setting(
+        default=False, help_text="capture only the markets that market_regex finds"
+    )
+    market_regex: str | None = _setting(
+        None, "what is looked for in slug and question, in any case; only with the filters on"
+    )
+    rest_timeout: float = _setting(
+        30.0,
+        "give up on one page of Gamma, with all its retries, after this many seconds",
+        above=0,
+        most=1e9,
+    )
+    ws_user_agent: str | None = _setting(
+        None, "User-Agent of the connections; default: pm-capture and its version"
+    )
+    # Windows. Elsewhere timers are exact enough, and both do nothing.
+    capture_windows_high_res_timer_enable: bool = _setting(
+        default=True, help_text="on Windows, ask for timers of 1 ms while capturing"
+    )
+    runtime_windows_high_res_timer_enable: bool = _setting(
+        default=True, help_text="the same for all programs; false here wins over the one above"
+    )
+    # Captures of fixtures.
+    offline: bool = _setting(
+        default=False, help_text="capture fixtures instead of the venue, without any network"
+    )
+    fixtures_dir: str = _setting(
+        "testdata/fixtures", "with --offline: where gamma_markets.json and ws_*.json are"
+    )
+    fixtures_multiplier: int = _setting(
+        1, "with --offline: how often the fixtures are gone through", least=1
+    )
 
 
 FIELDS: Mapping[str, "dataclasses.Field[Any]"] = {
@@ -243,7 +284,8 @@ def resolve(
     warnings: list[str] = []
     for name, value in (toml or {}).items():
         if name not in FIELDS:
-            warnings.append(f"{toml_name}: {name} is not a setting{_nearest(name)}; ignored")
+            if name not in foreign.ELSEWHERE:
+                warnings.append(f"{toml_name}: {name} is not a setting{_hint(name)}; ignored")
             continue
         source = f"toml:{toml_name}"
         values[name], sources[name] = _typed(name, value, source), source
@@ -254,11 +296,14 @@ def resolve(
         if sources[name] == "flag" and values[name] != value:
             flag = f"--{name.replace('_', '-')}"
             warnings.append(
-                f"{variable}={environ[variable]} from the environment overrides {flag} {values[name]}"
+                f"{variable}={masked(environ[variable])} from the environment overrides "
+                f"{flag} {masked(values[name])}"
             )
         values[name], sources[name] = value, f"env:{variable}"
-    for name, value in values.items():
-        _check_range(name, value, sources[name])
+    limits = {name: field.metadata for name, field in FIELDS.items()}
+    for problem in problems(values, sources, limits):
+        raise SettingsError(problem)
+    warnings += without_effect(values, sources)
     return Resolved(Settings(**values), sources, tuple(warnings))  # type: ignore[arg-type]
 
 
@@ -283,7 +328,8 @@ def _from_environment(
             continue
         name = variable.split("_", 2)[2].lower()
         if name not in FIELDS:
-            warnings.append(f"{variable} names no setting{_nearest(name, variable)}; ignored")
+            if name not in foreign.ELSEWHERE:
+                warnings.append(f"{variable} names no setting{_hint(name, variable)}; ignored")
             continue
         if not environ[variable] and not kind_of(name)[1]:
             continue  # an empty variable is one that somebody meant to unset
@@ -293,16 +339,19 @@ def _from_environment(
         elif found[name][1] != value:
             other = found[name][0]
             raise SettingsError(
-                f"{other}={environ[other]} and {variable}={environ[variable]} set the same thing "
-                "to different values; unset one of them"
+                f"{other}={masked(environ[other])} and {variable}={masked(environ[variable])} "
+                "set the same thing to different values; unset one of them"
             )
     for name, (variable, value) in found.items():
         yield name, variable, value
 
 
-def _nearest(name: str, variable: str = "") -> str:
+def _hint(name: str, variable: str = "") -> str:
+    """Say why a name is none of ours, or which of ours is nearest to it."""
     import difflib
 
+    if (reason := foreign.answer(name)) is not None:
+        return f" of pm-capture: {reason}"
     near = difflib.get_close_matches(name, FIELDS, n=1)
     if not near:
         return ""
@@ -336,49 +385,3 @@ def _parsed(kind: type, text: str, where: str, *, optional: bool) -> object:
         return int(text) if kind is int else float(text)
     except ValueError:
         raise SettingsError(f"{where} must be {kind.__name__}, found {text!r}") from None
-
-
-def _check_range(name: str, value: object, source: str) -> None:
-    schemes = FIELDS[name].metadata["schemes"]
-    if schemes:
-        _check_url(name, str(value), schemes, source)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return
-    if not math.isfinite(value):
-        raise SettingsError(f"{name} must be finite, found {value} ({source})")
-    metadata = FIELDS[name].metadata
-    if metadata["above"] is not None and value <= metadata["above"]:
-        raise SettingsError(f"{name} must be above {metadata['above']}, found {value} ({source})")
-    if metadata["least"] is not None and value < metadata["least"]:
-        raise SettingsError(
-            f"{name} must be at least {metadata['least']}, found {value} ({source})"
-        )
-    if name == "capture_frames_schema_version" and value not in {1, 2}:
-        raise SettingsError(f"{name} must be 1 or 2, found {value} ({source})")
-
-
-def _check_url(name: str, value: str, schemes: tuple[str, ...], source: str) -> None:
-    scheme, separator, rest = value.partition("://")
-    if scheme not in schemes or not separator or not rest.split("/")[0]:
-        wanted = " or ".join(f"{word}://" for word in schemes)
-        raise SettingsError(f"{name} must be a {wanted} URL, found {value!r} ({source})")
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname or ""
-        host.encode("idna")
-        port = parts.port
-    except ValueError as error:  # UnicodeError too: a label that no name may have
-        raise SettingsError(f"{name} is no usable URL: {error}: {value!r} ({source})") from error
-    if not host or port == 0 or any(letter.isspace() for letter in value):
-        raise SettingsError(f"{name} names no host and port: {value!r} ({source})")
-
-
-def masked(value: object) -> object:
-    """Return a value without the credentials of a URL in it."""
-    if not isinstance(value, str) or "://" not in value:
-        return value
-    scheme, rest = value.split("://", 1)
-    authority, slash, path = rest.partition("/")
-    if "@" not in authority:
-        return value
-    return f"{scheme}://***@{authority.rsplit('@', 1)[1]}{slash}{path}"

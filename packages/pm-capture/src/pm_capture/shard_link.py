@@ -7,18 +7,27 @@ session happens in the event loop, and whatever goes wrong in one is reported as
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from websockets.exceptions import WebSocketException
 
 from pm_capture.actions import Action, Close, Connect, GiveUp, Note, Reconnect, SendText
 from pm_capture.fatal import GivenUp
+from pm_capture.masking import masked
 from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder
-from pm_capture.settings import masked
 from pm_capture.shard_session import Ended, ShardSession
-from pm_capture.transport import CapturingConnection, describe_failure, open_connection
+from pm_capture.transport import Connection, Sink, describe_failure, open_connection
 
 NS_PER_S = 1_000_000_000
+
+
+class Open(Protocol):
+    """Open a connection: `transport.open_connection`, or what stands in for it."""
+
+    async def __call__(
+        self, url: str, sink: Sink, *, open_seconds: float, user_agent: str
+    ) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class Dial:
     url: str
     open_seconds: float
     user_agent: str
+    open: Open = open_connection
 
 
 class ShardLink:
@@ -44,7 +54,7 @@ class ShardLink:
     ) -> None:
         """`failed` is told of every error that the run cannot survive; `say` takes words for people."""
         self.session = session
-        self.connection: CapturingConnection | None = None
+        self.connection: Connection | None = None
         self._recorder = recorder
         self._stamper = recorder.stamper
         self._dial = dial
@@ -98,7 +108,7 @@ class ShardLink:
     def stamp(self) -> tuple[int, int]:
         return self._stamper.frames()
 
-    def opened(self, connection: CapturingConnection) -> None:
+    def opened(self, connection: Connection) -> None:
         if self._ended:
             connection.drop()
             return
@@ -114,7 +124,7 @@ class ShardLink:
 
     def received(
         self,
-        connection: CapturingConnection,
+        connection: Connection,
         frames: Sequence[tuple[int, bytes]],
         stamp: tuple[int, int],
     ) -> None:
@@ -131,7 +141,7 @@ class ShardLink:
         except Exception as error:
             self._failed(error)
 
-    def lost(self, connection: CapturingConnection, ended: Ended) -> None:
+    def lost(self, connection: Connection, ended: Ended) -> None:
         if connection is not self.connection:
             return
         self.connection = None
@@ -170,7 +180,7 @@ class ShardLink:
         self._began_ns = self._stamper.now()
         dial = self._dial
         try:
-            await open_connection(
+            await dial.open(
                 dial.url, self, open_seconds=dial.open_seconds, user_agent=dial.user_agent
             )
         except (OSError, EOFError, WebSocketException) as error:

@@ -38,24 +38,43 @@ FIRST = int(Flag.FIRST)
 KEEPALIVE = int(Flag.KEEPALIVE)
 
 
+class Connection(Protocol):
+    """What a shard asks of its connection, whatever carries it."""
+
+    def send_now(self, text: str) -> None:
+        """Hand a text frame on before returning; dropped if the connection is closing."""
+
+    def drop(self) -> None:
+        """Close without a handshake; `Sink.lost` follows from the event loop."""
+
+    async def close(self, *, reason: str) -> None:
+        """Close with a handshake, still telling what arrives; then `Sink.lost`."""
+
+    async def wait_closed(self) -> None:
+        """Return when nothing is under way any more."""
+
+    def described(self, url: str, connect_ns: int) -> Opened:
+        """Return what a `ws_connect` record tells."""
+
+
 class Sink(Protocol):
     """What a connection tells. Calls come from the event loop and must not raise."""
 
     def stamp(self) -> tuple[int, int]:
         """Read both clocks."""
 
-    def opened(self, connection: "CapturingConnection") -> None:
+    def opened(self, connection: Connection) -> None:
         """The handshake is done; frames follow. Sending is possible."""
 
     def received(
         self,
-        connection: "CapturingConnection",
+        connection: Connection,
         frames: Sequence[tuple[int, bytes]],
         stamp: tuple[int, int],
     ) -> None:
         """One read completed these (flags, payload) pairs."""
 
-    def lost(self, connection: "CapturingConnection", ended: Ended) -> None:
+    def lost(self, connection: Connection, ended: Ended) -> None:
         """The connection is gone; `opened` had been called."""
 
 
