@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pm_capture.masking import masked
+from pm_capture.shard_range import parse_range
 
 # Above any run, and far below where the timers of event loops end.
 SECONDS_MAX = 1e9
@@ -24,7 +25,7 @@ def problems(
     """Yield what is wrong; `limits` has `above`, `least`, `most` and `schemes` of every setting."""
     for name, value in values.items():
         yield from _alone(name, value, sources[name], limits[name])
-    for check in (_filters, _backoff, _offline, _user_agent):
+    for check in (_filters, _backoff, _offline, _shard_range, _user_agent):
         yield from check(values, sources)
 
 
@@ -110,6 +111,21 @@ def _offline(values: Values, sources: Sources) -> Iterator[str]:
         yield (
             f"universe ({sources['universe']}) and offline ({sources['offline']}) exclude each "
             "other: the universe of fixtures is their gamma_markets.json"
+        )
+
+
+def _shard_range(values: Values, sources: Sources) -> Iterator[str]:
+    text, shards, source = values["shard_range"], values["ws_shards"], sources["shard_range"]
+    if not isinstance(text, str) or not isinstance(shards, int):
+        return
+    try:
+        parse_range(text, shards)
+    except ValueError as error:
+        yield f"shard_range {error} ({source})"
+    if values["universe"] is None:
+        yield (
+            f"shard_range ({source}) needs --universe: processes that ask for themselves would "
+            "see different universes"
         )
 
 

@@ -14,7 +14,6 @@ from typing import Any, get_args
 from pm_capture import foreign
 from pm_capture.limits import problems, without_effect
 from pm_capture.masking import masked
-from pm_capture.shard_range import parse_range
 
 PREFIXES = ("PM_DATA_", "PM_ARB_")
 TRUE = frozenset({"1", "true", "yes", "y", "on"})
@@ -244,22 +243,6 @@ class Resolved:
     settings: Settings
     sources: dict[str, str]
     warnings: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse values that do not go together. Raises `SettingsError`."""
-        settings = self.settings
-        if settings.shard_range is None:
-            return
-        source = self.sources["shard_range"]
-        try:
-            parse_range(settings.shard_range, settings.ws_shards)
-        except ValueError as error:
-            raise SettingsError(f"shard_range {error} ({source})") from None
-        if settings.universe is None:
-            raise SettingsError(
-                f"shard_range ({source}) needs --universe: processes that ask for themselves would "
-                "see different universes"
-            )
 
 
 def nanoseconds(seconds: float) -> int:

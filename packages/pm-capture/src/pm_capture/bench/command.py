@@ -22,7 +22,7 @@ is not what was sent · 7 the capture was fatal · 130 interrupted
 """
 # `--multiplier` is the name that this one has here.
 WITHOUT = frozenset(
-    {"universe", "clob_ws_url", "gamma_base_url", "rest_timeout", "duration_seconds",
+    {"universe", "shard_range", "clob_ws_url", "gamma_base_url", "rest_timeout", "duration_seconds",
      "ws_ping_interval_seconds", "fixtures_multiplier"}
 )  # fmt: skip
 
