@@ -13,6 +13,7 @@ Standard library only.
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -224,6 +225,8 @@ def main(arguments: list[str]) -> int:
             raise fail(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
         say(f"this Python is {sys.version.split()[0]}; going on with {found}")
         return subprocess.run([found, __file__, *arguments], check=False).returncode
+    # A shell starts background jobs with SIGINT ignored, and children inherit that; Ctrl-C is tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare()
     if verb == "demo":
         return run(str(PYTHON), str(ROOT / "tools" / "demo.py"), *rest)
