@@ -30,7 +30,8 @@ PM_ARB_<SETTING>), with this precedence: default < TOML < flag < environment.
 `pm-capture bench --help` tells how to measure this program on this machine.
 
 exit codes: 0 sealed · 2 usage, configuration, or the run exists · 5 the run could not be written at its
-beginning · 6 no universe could be had · 7 fatal, see fatal.json · 130, 143 ended by a second signal, or by one before the capture began
+beginning · 6 no universe could be had · 7 fatal, see fatal.json · 129, 130, 143 ended by a second signal
+(HUP, INT, TERM), or by one before the capture began
 """
 PROGRAM = "pm-capture"
 # A data directory that cannot be one, as against one that ran out of space.
