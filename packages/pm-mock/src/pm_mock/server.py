@@ -79,13 +79,12 @@ class Server:
         if self.sent_log is not None:
             self._logged(lambda log: log.closed(number, mono_ns=time.perf_counter_ns(), how=how))
 
-    def log_opened(self, number: int, remote: str, *, refused: bool) -> None:
-        """Note a handshake in the sent log."""
-        now = time.perf_counter_ns()
+    def log_opened(self, number: int, remote: str, *, mono_ns: int, refused: bool) -> None:
+        """Note a handshake in the sent log, at the instant from which its faults count."""
         if refused:
-            self._logged(lambda log: log.refused(number, remote=remote, mono_ns=now))
+            self._logged(lambda log: log.refused(number, remote=remote, mono_ns=mono_ns))
         else:
-            self._logged(lambda log: log.opened(number, remote=remote, mono_ns=now))
+            self._logged(lambda log: log.opened(number, remote=remote, mono_ns=mono_ns))
 
     def _perform(self, connection: "Connection", output: Output) -> None:
         if output.items and not connection.transport.is_closing():
@@ -219,7 +218,7 @@ class Connection(asyncio.Protocol):
         remote = f"{host}:{port}"
         number, refusal = self._server.venue.handshake(event.path, now)
         if refusal is not None:
-            self._server.log_opened(number, remote, refused=True)
+            self._server.log_opened(number, remote, mono_ns=now, refused=True)
             if refusal == 0:
                 self.transport.abort()
                 return
@@ -229,13 +228,13 @@ class Connection(asyncio.Protocol):
             return
         websocket = WebSocket(event.head)
         if not websocket.accepted:
-            self._server.log_opened(number, remote, refused=True)
+            self._server.log_opened(number, remote, mono_ns=now, refused=True)
             self._flush_websocket(websocket)
             self.transport.close()
             return
         self._number, self._websocket = number, websocket
         self._server.connections[number] = self
-        self._server.log_opened(number, remote, refused=False)
+        self._server.log_opened(number, remote, mono_ns=now, refused=False)
         self._server.venue.connection_opened(number, now)
         self._websocket_data(websocket, event.trailing)
         self._server.turn()
