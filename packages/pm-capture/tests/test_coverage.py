@@ -31,10 +31,10 @@ def test_a_removed_token_is_forgotten_and_starts_anew() -> None:
     coverage.books_received(["a"], 1)
     coverage.removed_tokens(["a", "b", "z"])
     assert coverage.counted(2) == Covered(0, 0, 0)
-    assert not coverage.waiting
+    assert not coverage.missing()
     coverage.new_tokens(["a"], 3)
     assert coverage.counted(4) == Covered(0, 0, 1)
-    assert coverage.waiting
+    assert coverage.missing()
 
 
 def test_counts_are_kept_for_a_while() -> None:

@@ -61,7 +61,7 @@ def test_it_holds_every_key_of_the_contract() -> None:
         "initial_universe": {
             "universe_version": 0, "file": "universe/000000.json", "sha256": UNIVERSE.sha256,
             "market_ids": ["7", "8"], "token_ids": ["a", "b", "c"], "created_wall_ns_utc": 4,
-            "created_mono_ns": 3, "selection": SELECTION,
+            "created_mono_ns": 3, "selection": SELECTION, "taken_over": None,
         },
         "universe_refresh": {
             "enabled": True, "interval_seconds": 60.0, "timeout_seconds": 30.0,

@@ -1,6 +1,7 @@
 """Which shard gains and loses what."""
 
 from pm_capture.refresh_plan import ShardChange, applied, plan
+from pm_capture.shard_range import ShardRange
 from pm_capture.sharding import TOKENS_PER_SHARD_MAX, MarketTokens, assign, shard_of
 
 N = 4
@@ -73,8 +74,31 @@ def test_a_token_that_only_changes_its_market_does_not_move() -> None:
 def test_what_the_hash_gives_to_another_process_is_left_to_it() -> None:
     [mine], [other] = named(1), named(2)
     shards: dict[int, tuple[str, ...]] = {0: (), 1: ()}
-    assert plan(shards, removed=["not-ours"], added=[mine, other], hash_shards=N) == (
-        ShardChange(1, mine.token_ids, ()),
+    part = ShardRange(0, 2, N)
+    changes = plan(shards, removed=["not-ours"], added=[mine, other], hash_shards=2, part=part)
+    assert changes == (ShardChange(1, mine.token_ids, ()),)
+
+
+def test_shards_of_a_part_count_from_its_first_and_overflow_behind_its_last() -> None:
+    one, two = named(2, 2)
+    part = ShardRange(1, 3, N)
+    shards: dict[int, tuple[str, ...]] = {0: (), 1: tuple(full(2)[2:])}
+    changes = plan(shards, removed=(), added=[one, two], hash_shards=2, part=part)
+    assert [(change.shard_id, change.added) for change in changes] == [
+        (1, one.token_ids), (2, two.token_ids),
+    ]  # fmt: skip
+
+
+def test_a_token_that_moves_on_to_a_market_of_another_process_is_left_to_it() -> None:
+    [mine], [other] = named(1), named(2)
+    moved = MarketTokens(other.condition_id, mine.token_ids)
+    shards: dict[int, tuple[str, ...]] = {0: (), 1: mine.token_ids}
+    rest: dict[int, tuple[str, ...]] = {0: (), 1: ()}
+    assert plan(shards, removed=(), added=[moved], hash_shards=2, part=ShardRange(0, 2, N)) == (
+        ShardChange(1, (), mine.token_ids),
+    )
+    assert plan(rest, removed=(), added=[moved], hash_shards=2, part=ShardRange(2, 4, N)) == (
+        ShardChange(0, mine.token_ids, ()),
     )
 
 

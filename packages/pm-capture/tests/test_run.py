@@ -65,7 +65,7 @@ def live(tmp_path: Path, new_venue: Callable[..., Any], answering: Any) -> Calla
                 first_beat()
 
             under_test = Run(recorder, [one], dial, heartbeat_seconds=0.05, say=say)
-            ending = await under_test.live(20.0)
+            ending = await under_test.live()
             fatal = ending.fatal or await under_test.conclude({})
             assert fatal is not None
             await under_test.give_up(fatal)

@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pm_capture.refresh_plan import applied, plan
 from pm_capture.settings import SettingsError, resolve
 from pm_capture.shard_range import ShardRange, parse_range
-from pm_capture.sharding import assign, shard_of
-from pm_capture.universe import Universe, UniverseError, parse_universe, share
+from pm_capture.sharding import MarketTokens, assign, shard_of
+from pm_capture.universe import (
+    Universe,
+    UniverseError,
+    check_share,
+    parse_universe,
+    share,
+)
 from pm_frames import open_bundle
 
 
@@ -58,8 +67,9 @@ def test_the_settings_are_judged_together() -> None:
     assert resolve(flags=flags, environ={}).settings.shard_range == "0:4"
     with pytest.raises(SettingsError, match=r"B at most 3 \(ws_shards\), found '0:4' \(flag\)"):
         resolve(flags={**flags, "ws_shards": "3"}, environ={})
-    with pytest.raises(SettingsError, match=r"\(env:PM_DATA_SHARD_RANGE\) needs --universe"):
-        resolve(flags={}, environ={"PM_DATA_SHARD_RANGE": "0:4"})
+    assert resolve(flags={}, environ={"PM_DATA_SHARD_RANGE": "0:4"}).settings.shard_range == "0:4"
+    with pytest.raises(SettingsError, match=r"shard_range \(flag\) and offline \(flag\) exclude"):
+        resolve(flags={"shard_range": "0:4", "offline": "true"}, environ={})
 
 
 @pytest.mark.parametrize("cuts", [(0, 8), (0, 4, 8), (0, 1, 2, 7, 8)])
@@ -67,7 +77,7 @@ def test_the_parts_are_disjoint_and_complete(cuts: tuple[int, ...]) -> None:
     whole = universe(700)
     shards = assign(whole.markets, shards_min=8)
     parts = [ShardRange(start, stop, 8) for start, stop in itertools.pairwise(cuts)]
-    shares = [share(whole, part, "u") for part in parts]
+    shares = [share(whole, part) for part in parts]
     assert sorted(token for mine in shares for token in mine.token_ids) == sorted(whole.token_ids)
     joined = [
         shard
@@ -92,16 +102,54 @@ def test_overflow_stays_with_the_part_it_comes_from() -> None:
     assert sorted(token for shard in (first, *more) for token in shard) == sorted(tokens)
 
 
+@st.composite
+def histories(draw: st.DrawFn) -> list[dict[str, tuple[str, ...]]]:
+    """Universes one after the other: condition id to tokens, no token in two markets."""
+    universes = []
+    for _ in range(draw(st.integers(2, 5))):
+        owners = draw(st.lists(st.integers(0, 11), min_size=30, max_size=30))
+        rows: dict[str, list[str]] = {}
+        for token, owner in enumerate(owners):
+            rows.setdefault(f"c{owner}", []).append(f"t{token}")
+        kept = draw(st.sets(st.sampled_from(sorted(rows)), min_size=1))
+        universes.append({cid: tuple(rows[cid]) for cid in sorted(kept)})
+    return universes
+
+
+@given(histories(), st.integers(1, 4))
+def test_however_the_universe_changes_every_token_is_with_one_process(
+    history: list[dict[str, tuple[str, ...]]], count: int
+) -> None:
+    """Each process plans alone. Together they have every token once, where its market's hash says."""
+    parts = [ShardRange(k, k + 1, count) for k in range(count)]
+    held: list[dict[int, tuple[str, ...]]] = [{0: ()} for _ in parts]
+    before: dict[str, tuple[str, ...]] = {}
+    for now in history:
+        old = {token for tokens in before.values() for token in tokens}
+        new = {token for tokens in now.values() for token in tokens}
+        added = [
+            MarketTokens(cid, tokens) for cid, tokens in now.items() if before.get(cid) != tokens
+        ]
+        for k, part in enumerate(parts):
+            changes = plan(held[k], removed=old - new, added=added, hash_shards=1, part=part)
+            held[k] = applied(held[k], changes)
+        for k in range(count):
+            mine = [token for tokens in held[k].values() for token in tokens]
+            wanted = [t for cid, ts in now.items() if shard_of(cid, count) == k for t in ts]
+            assert sorted(mine) == sorted(wanted)
+        before = now
+
+
 def test_too_few_shards_for_the_universe_are_refused() -> None:
     with pytest.raises(UniverseError, match=re.escape("give every process --ws-shards 3 or more")):
-        share(universe(201), ShardRange(0, 1, 2), "u")
+        check_share(universe(201), ShardRange(0, 1, 2), "u")
 
 
 def test_a_part_without_tokens_is_refused() -> None:
     one = universe(1)
     empty = 1 - shard_of(one.document.markets[0].condition_id, 2)
     with pytest.raises(UniverseError, match=f"no token falls into shards {empty}:{empty + 1} of 2"):
-        share(one, ShardRange(empty, empty + 1, 2), "u")
+        check_share(one, ShardRange(empty, empty + 1, 2), "u")
 
 
 def test_two_captures_share_a_universe(

@@ -53,6 +53,7 @@ class GcPauses:
 
 
 def settle() -> None:
-    """Collect what the start has left, and exempt the rest from every later collection."""
+    """Collect what the start, or a run that is gone, has left, and exempt the rest from now on."""
+    gc.unfreeze()  # what is gone may have been exempt until now
     gc.collect()
     gc.freeze()

@@ -5,7 +5,9 @@ from collections.abc import Collection
 
 from pm_capture.settings import FIELDS, kind_of
 
+SHORT = {"capture_rotate": ["--rotate"]}
 METAVARS = {
+    "capture_rotate": "24h,50GB",
     "run_id": "X",
     "data_dir": "DIR",
     "universe": "FILE",
@@ -46,4 +48,5 @@ def add_settings(parser: argparse.ArgumentParser, *, without: Collection[str] = 
             add(flag, action=action, default=argparse.SUPPRESS, help=words)
         else:
             metavar = METAVARS.get(name, kind.__name__.upper())
-            add(flag, default=argparse.SUPPRESS, metavar=metavar, help=words)
+            flags = [*SHORT.get(name, ()), flag]
+            add(*flags, dest=name, default=argparse.SUPPRESS, metavar=metavar, help=words)

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pm_capture.masking import masked
+from pm_capture.rotate_limits import parse_limits
 from pm_capture.shard_range import parse_range
 
 # Above any run, and far below where the timers of event loops end.
 SECONDS_MAX = 1e9
 VERSIONS = (1, 2)
+# A run id has 128 at most, and those of the runs that follow end in a number.
+RUN_ID_CHARS_MAX = 118
 
 Values = Mapping[str, object]
 Sources = Mapping[str, str]
@@ -25,7 +28,7 @@ def problems(
     """Yield what is wrong; `limits` has `above`, `least`, `most` and `schemes` of every setting."""
     for name, value in values.items():
         yield from _alone(name, value, sources[name], limits[name])
-    for check in (_filters, _backoff, _offline, _shard_range, _user_agent):
+    for check in (_filters, _backoff, _offline, _shard_range, _rotate, _user_agent):
         yield from check(values, sources)
 
 
@@ -122,10 +125,25 @@ def _shard_range(values: Values, sources: Sources) -> Iterator[str]:
         parse_range(text, shards)
     except ValueError as error:
         yield f"shard_range {error} ({source})"
-    if values["universe"] is None:
+    if values["offline"]:
+        yield f"shard_range ({source}) and offline ({sources['offline']}) exclude each other"
+
+
+def _rotate(values: Values, sources: Sources) -> Iterator[str]:
+    text, source = values["capture_rotate"], sources["capture_rotate"]
+    if not isinstance(text, str):
+        return
+    try:
+        parse_limits(text)
+    except ValueError as error:
+        yield f"capture_rotate {error} ({source})"
+    if values["offline"]:
+        yield f"capture_rotate ({source}) and offline ({sources['offline']}) exclude each other"
+    run_id = values["run_id"]
+    if isinstance(run_id, str) and len(run_id) > RUN_ID_CHARS_MAX:
         yield (
-            f"shard_range ({source}) needs --universe: processes that ask for themselves would "
-            "see different universes"
+            f"run_id must be at most {RUN_ID_CHARS_MAX} characters with capture_rotate ({source}), which "
+            f"numbers the runs that follow, found {len(run_id)} ({sources['run_id']})"
         )
 
 

@@ -11,6 +11,7 @@ from pm_capture import refresh_config, subscribe
 from pm_capture.settings import Resolved, Settings, shown
 from pm_capture.shard_range import parse_range
 from pm_capture.subscribe import SubscribeCaps
+from pm_capture.takeover import Origin
 from pm_capture.universe import Universe
 
 MANIFEST_VERSION = 1
@@ -26,6 +27,7 @@ class Anchors:
     monotonic_ns_source: str
     boot_id: str | None
     git_commit: str
+    origin: Origin | None = None  # the generation of the run before that the universe is
 
 
 def build(
@@ -61,7 +63,7 @@ def build(
         "monotonic_ns_source": anchors.monotonic_ns_source,
         "git_commit": anchors.git_commit,
         "boot_id": anchors.boot_id,
-        "previous_run_id": None,
+        "previous_run_id": None if anchors.origin is None else anchors.origin.run_id,
         "environment": dict(environment),
         "versions": dict(versions),
         "shard_range": _shard_range(settings),
@@ -84,6 +86,7 @@ def build(
             "created_wall_ns_utc": document.created_wall_ns_utc,
             "created_mono_ns": document.created_mono_ns,
             "selection": selection,
+            "taken_over": None if anchors.origin is None else asdict(anchors.origin),
         },
         "universe_refresh": refresh_config.described(settings),
         "shards": {

@@ -1,5 +1,7 @@
 """The refresh as the settings want it: whether it is on, its machines, and what the manifest says."""
 
+import dataclasses
+
 from pm_capture.discovery import GIVE_UP_SECONDS
 from pm_capture.policies.churn import Churn
 from pm_capture.policies.expected_churn import ExpectedChurn
@@ -41,6 +43,11 @@ def described(settings: Settings) -> dict[str, object]:
         "enabled": is_on(settings),
         **{name: getattr(settings, PREFIX + name) for name in DESCRIBED},
     }
+
+
+def continued(before: RefreshPolicies, settings: Settings) -> RefreshPolicies:
+    """Return the machines of the next run: the cadence and the guard go on, pending changes do not."""
+    return dataclasses.replace(before, stagger=policies(settings).stagger)
 
 
 def policies(settings: Settings) -> RefreshPolicies:

@@ -9,6 +9,7 @@ shard. A market that gains a token keeps its tokens together.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pm_capture.shard_range import ShardRange
 from pm_capture.sharding import TOKENS_PER_SHARD_MAX, MarketTokens, shard_of
 
 
@@ -27,13 +28,21 @@ def plan(
     removed: Collection[str],
     added: Iterable[MarketTokens],
     hash_shards: int,
+    part: ShardRange | None = None,
 ) -> tuple[ShardChange, ...]:
     """Return the shards that change, by id; an id that is not in `shards` is a shard to be opened.
 
     `removed` holds tokens that leave the universe, `added` markets of which at least one token is new.
-    A market whose hash names a shard that is not in `shards` is somebody else's.
+    With `part` a market is this process's if, and only if, its hash lies in it, whatever stood before:
+    so every process comes to the same answer from the same universe, without asking another.
     """
-    gone = frozenset(removed)
+    added = tuple(added)
+    foreign: tuple[MarketTokens, ...] = ()
+    if part is not None:
+        mine, foreign = _divided(added, part)
+        added = mine
+    # A token can move on to a market of another process.
+    gone = frozenset(removed).union(*(market.token_ids for market in foreign))
     owner = {
         token_id: shard_id
         for shard_id, token_ids in shards.items()
@@ -46,10 +55,8 @@ def plan(
     gained: dict[int, list[str]] = {}
     for market in added:
         new = [token_id for token_id in market.token_ids if token_id not in owner]
-        home = shard_of(market.condition_id, hash_shards)
+        home = _home(market.condition_id, hash_shards, part)
         there = next((owner[token] for token in market.token_ids if token in owner), None)
-        if there is None and home not in shards:
-            continue
         shard_id = _place(sizes, len(new), home if there is None else there, hash_shards)
         sizes[shard_id] = sizes.get(shard_id, 0) + len(new)
         gained.setdefault(shard_id, []).extend(new)
@@ -76,6 +83,24 @@ def applied(
         kept = (token for token in after.get(change.shard_id, ()) if token not in gone)
         after[change.shard_id] = (*kept, *change.added)
     return after
+
+
+def _home(condition_id: str, hash_shards: int, part: ShardRange | None) -> int:
+    if part is None:
+        return shard_of(condition_id, hash_shards)
+    return shard_of(condition_id, part.count) - part.start
+
+
+def _divided(
+    markets: Iterable[MarketTokens], part: ShardRange
+) -> tuple[tuple[MarketTokens, ...], tuple[MarketTokens, ...]]:
+    """Return the markets of a part, and the others."""
+    mine: list[MarketTokens] = []
+    others: list[MarketTokens] = []
+    for market in markets:
+        is_mine = shard_of(market.condition_id, part.count) in part
+        (mine if is_mine else others).append(market)
+    return tuple(mine), tuple(others)
 
 
 def _place(sizes: Mapping[int, int], count: int, wanted: int, hash_shards: int) -> int:

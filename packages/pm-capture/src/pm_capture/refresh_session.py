@@ -19,6 +19,7 @@ from pm_capture.policies.refresh import Refresh
 from pm_capture.policies.stagger import Stagger
 from pm_capture.refresh_actions import Change, Discover, Found, Keep, RefreshAction, Sustained
 from pm_capture.refresh_plan import ShardChange, applied, plan
+from pm_capture.shard_range import ShardRange
 
 SAMPLE_MAX = 10
 NS_PER_MS = 1_000_000
@@ -75,12 +76,20 @@ class RefreshSession:
         hash_shards: int,
         policies: RefreshPolicies,
         stats: Mapping[str, object],
+        part: ShardRange | None = None,
+        continued: bool = False,
     ) -> None:
-        """`shards` are those that there are, by id; `stats` are those of the first universe."""
+        """`shards` are those that there are, by id; `stats` are those of the first universe.
+
+        With `part` they are those of one process, and `head` is still the universe of all. `continued`
+        goes on with the cadence and the guard of a session before, whose policies are given.
+        """
         self.head = head
         self.shards: Mapping[int, Sequence[str]] = dict(shards)
         self.tally = Tally(report=stats)
         self._hash_shards = hash_shards
+        self._part = part
+        self._continued = continued
         self._policies = policies
         self._judged: _Judged | None = None
         self._from_version = head.version
@@ -88,9 +97,17 @@ class RefreshSession:
     # What the shell tells.
 
     def start(self, now: int) -> list[RefreshAction]:
-        """Begin to count the time; the universe in force has just been discovered."""
-        self._policies.refresh.started(now)
+        """Begin to count the time; the universe in force has just been discovered, or taken over."""
+        if not self._continued:
+            self._policies.refresh.started(now)
+        elif self._policies.refresh.under_way:
+            self._end(now)  # its changes are in the assignment of this run
         return []
+
+    @property
+    def policies(self) -> RefreshPolicies:
+        """The machines, for the session that goes on after this one."""
+        return self._policies
 
     def discovered(
         self, step: Step | None, found: Found, now: int, wall_ns_utc: int
@@ -122,6 +139,7 @@ class RefreshSession:
             removed=step.removed,
             added=step.markets_added,
             hash_shards=self._hash_shards,
+            part=self._part,
         )
         fields = {**self._fields("APPLIED", step), "guard_bypassed": is_bypassed}
         self._judged = _Judged(step, changes, fields)

@@ -91,6 +91,7 @@ class Refresher:
         self._timer: asyncio.TimerHandle | None = None
         self._process: asyncio.Task[dict[str, Any]] | None = None
         self._ended = False
+        self._quiet = False
         self._step: Step | None = None
 
     @property
@@ -101,6 +102,22 @@ class Refresher:
         """Begin, unless there is nobody to ask."""
         if self._asking is not None:
             self._follow(self.session.start)
+
+    async def quiet(self) -> None:
+        """Begin nothing more, and return when what is under way has ended; `resume` goes on.
+
+        Another run takes over the generation that is in force then. Changes of shards that are still to
+        come wait: the other run has the whole generation from its start.
+        """
+        self._quiet = True
+        self._disarm()
+        while self._work is not None and not self._work.done():
+            await asyncio.wait({self._work})
+
+    def resume(self) -> None:
+        """Go on after `quiet`."""
+        self._quiet = False
+        self._arm()
 
     async def stop(self) -> None:
         """End. A discovery is killed; a generation that is being made durable is finished."""
@@ -230,7 +247,7 @@ class Refresher:
     def _arm(self) -> None:
         self._disarm()
         due = self.session.deadline()
-        if due is not None and not self._ended:
+        if due is not None and not self._ended and not self._quiet:
             delay_ns = max(0, due - self._stamper.now())
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(delay_ns / NS_PER_S, self._due)

@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pm_capture import families, last_words
+from pm_capture import families, last_words, quality
 from pm_capture.actions import Action, GiveUp, Note
 from pm_capture.collector import GcPauses
 from pm_capture.disk_watch import DiskFigures, DiskWatch
 from pm_capture.fatal import Fatal, GivenUp, fatal_of
 from pm_capture.metrics import Beat, ShardFacts, merged, quantiles
+from pm_capture.policies.handover import Readiness
 from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder
 from pm_capture.refresher import Refresher
@@ -54,7 +55,6 @@ class Run:
         say: Callable[[str], None],
         guards: Guards | None = None,
         reserve: Reserve | None = None,
-        status: Callable[[Mapping[str, object], int], None] | None = None,
     ) -> None:
         """Make the links; must be called in the event loop that will carry them.
 
@@ -64,12 +64,13 @@ class Run:
         self._recorder = recorder
         self._stamper = recorder.stamper
         self._say = say
-        self._status = status
+        self._status: Callable[[Mapping[str, object], int], None] | None = None
+        self._next_run_id: str | None = None
         self._heartbeat_seconds = heartbeat_seconds
         self._ending: asyncio.Future[Ending] = self._loop.create_future()
         self._dial = dial
         self._links = [self._link(session) for session in sessions]
-        self._refresher: Refresher | None = None
+        self.refresher: Refresher | None = None
         self._syncer = Syncer(recorder.sync, self._sync_failed)
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._guards = Guards() if guards is None else guards
@@ -89,7 +90,7 @@ class Run:
 
     def refresh_by(self, refresher: Refresher, new_session: Callable[[int], ShardSession]) -> None:
         """Follow the universe; `new_session` makes the session, without tokens, of one more shard."""
-        self._refresher = refresher
+        self.refresher = refresher
         self._new_session = new_session
 
     def add_shard(self, shard_id: int) -> None:
@@ -105,9 +106,18 @@ class Run:
             if link.session.shard_id == shard_id:
                 link.reassign(change)
 
-    def end(self, reason: str) -> None:
+    def come_into_force(
+        self, status: Callable[[Mapping[str, object], int], None] | None = None
+    ) -> None:
+        """Show how this run goes, from now on, and follow the universe with it."""
+        self._status = status
+        if self.refresher is not None:
+            self.refresher.start()
+
+    def end(self, reason: str, *, next_run_id: str | None = None) -> None:
         """Ask the run to end and be sealed; the first reason counts."""
         if not self._ending.done():
+            self._next_run_id = next_run_id
             self._ending.set_result(Ending(reason))
 
     def fail(self, error: BaseException) -> None:
@@ -121,70 +131,103 @@ class Run:
             self._ending = self._loop.create_future()
             self._ending.set_result(Ending("fatal", fatal_of(error)))
 
-    async def live(self, duration_seconds: float | None) -> Ending:
+    def ends(self) -> bool:
+        """Whether something has ended it; its files may not be closed yet."""
+        return self._ending.done()
+
+    @property
+    def tokens_seen(self) -> frozenset[str]:
+        """Tokens that have had a book in this run."""
+        return frozenset().union(*(link.session.coverage.seen for link in self._links))
+
+    def readiness(self) -> list[Readiness]:
+        """Return how far every shard with tokens is."""
+        sessions = [link.session for link in self._links]
+        return [
+            Readiness(each.state is State.OPEN and each.policies.confirm.confirmed, each.unanswered)
+            for each in sessions
+            if each.token_ids
+        ]
+
+    def note(self, record_type: str, fields: Mapping[str, object]) -> None:
+        """Append a runlog record, unless the run is ending; a refusal ends it."""
+        if not self._ending.done():
+            try:
+                self._recorder.note(record_type, fields)
+            except Exception as error:
+                self.fail(error)
+
+    async def live(self) -> Ending:
         """Record until something ends it. `conclude` or `give_up` has to follow."""
         for link in self._links:
             link.start()
         self._syncer.start()
-        if self._refresher is not None:
-            self._refresher.start()
         self._disk_watch.start()
         self._pauses.start()
         self._watermark_tick()
         self._vitals_due = self._stamper.now()
         self._vitals_tick()
         self._timers[self._beat] = self._loop.call_later(self._heartbeat_seconds, self._beat)
-        if duration_seconds is not None:
-            self._loop.call_later(duration_seconds, self.end, "duration")
         return await self._ending
 
     async def conclude(self, others: Mapping[str, str]) -> Fatal | None:
         """Close, sync and seal; `others` are the digests of files that the recorder did not write.
 
-        Returns the fatal error that came in the way, if one did; then nothing is sealed.
+        Returns the fatal error that came in the way, if one did; then nothing is sealed. Whatever waits
+        for the disk does so in a thread: another run may be recording in this event loop.
         """
         reason = self._ending.result().reason
-        if self._refresher is not None:
-            await self._refresher.stop()
-            others = {**others, **self._refresher.digests}
+        if self.refresher is not None:
+            await self.refresher.stop()
+            others = {**others, **self.refresher.digests}
         for link in self._links:
             link.stop()
         await asyncio.gather(*(link.wait_closed() for link in self._links))
-        self._stop_watching()
-        recorder = self._recorder
+        await self._stop_watching()
         if (fatal := self._ending.result().fatal) is not None:
             return fatal
         if self._syncer.failure is not None:
             # It failed while the end was under way: its message to the event loop comes too late.
             return fatal_of(self._syncer.failure)
-        self._reserve.release()
         try:
-            recorder.close_frames()
+            await asyncio.to_thread(self._close_frames)
             self._measure(last=True)
-            losses = families.losses(metrics_errors=recorder.metrics_errors)
-            recorder.note("capture_stop", {"reason": reason, **self._counts(), **losses})
-            digests = {**others, **recorder.close()}
-            seal(
-                recorder.run_dir,
-                run_id=recorder.run_id,
-                stop_reason=reason,
-                closed=self._stamper.frames(),
-                digests=digests,
-                shards=recorder.shards,
-            )
+            await asyncio.to_thread(self._seal, reason, others)
         except (BundleError, OSError) as error:
             return fatal_of(error)
         return None
 
+    def _close_frames(self) -> None:
+        self._reserve.release()
+        self._recorder.close_frames()
+
+    def _seal(self, reason: str, others: Mapping[str, str]) -> None:
+        recorder = self._recorder
+        losses = families.losses(metrics_errors=recorder.metrics_errors)
+        told = {"reason": reason, "next_run_id": self._next_run_id, **self._counts(), **losses}
+        recorder.note("capture_stop", {**told, **quality.judged(self._facts, losses)})
+        digests = {**others, **recorder.close()}
+        seal(
+            recorder.run_dir,
+            run_id=recorder.run_id,
+            stop_reason=reason,
+            closed=self._stamper.frames(),
+            digests=digests,
+            shards=recorder.shards,
+        )
+
     async def give_up(self, fatal: Fatal) -> None:
         """Drop everything, keep what can be kept, and leave `fatal.json` and its companions."""
-        if self._refresher is not None:
-            await self._refresher.stop()
+        if self.refresher is not None:
+            await self.refresher.stop()
         for link in self._links:
             link.abandon()
         self._stop_timers()
         await asyncio.gather(*(link.wait_closed() for link in self._links))
-        self._stop_watching()
+        await self._stop_watching()
+        await asyncio.to_thread(self._leave, fatal)
+
+    def _leave(self, fatal: Fatal) -> None:
         recorder = self._recorder
         held_bytes = self._reserve.held_bytes
         self._reserve.release()
@@ -283,7 +326,7 @@ class Run:
             **families.latencies(durations, recorder.reactions_taken(), quantiles),
             **families.queues(),
             **families.losses(metrics_errors=errors),
-            **({} if self._refresher is None else self._refresher.session.metrics()),
+            **({} if self.refresher is None else self.refresher.session.metrics()),
         }
         record = recorder.global_metrics(beat, facts, self._facts, durations, extra)
         if self._status is not None:
@@ -339,11 +382,12 @@ class Run:
             "durable_frames_total": self._recorder.durable_frames,
         }
 
-    def _stop_watching(self) -> None:
-        self._syncer.stop()
-        self._disk_watch.stop()
-        self._pauses.stop()
+    async def _stop_watching(self) -> None:
         self._stop_timers()
+        self._pauses.stop()
+        # A sync under way is waited for, and so is a file system that does not answer.
+        await asyncio.to_thread(self._syncer.stop)
+        await asyncio.to_thread(self._disk_watch.stop)
 
     def _stop_timers(self) -> None:
         for timer in self._timers.values():

@@ -18,6 +18,11 @@ def new_run_id(wall_ns_utc: int, suffix: int) -> str:
     return f"{moment:%Y%m%dT%H%M%SZ}-{suffix:08x}"
 
 
+def next_run_id(first: str, number: int) -> str:
+    """Return the id of the run that is the `number`th of a capture (from 2) whose first run is `first`."""
+    return f"{first}-{number:04d}"
+
+
 class RunDirectory:
     """A run directory that this process has made and holds the lock of."""
 

@@ -59,7 +59,18 @@ class Settings:
     shard_range: str | None = _setting(
         None,
         "A:B: capture only shards A to before B of ws_shards, others are for other processes; "
-        "needs --universe, the same file for all",
+        "with the same --ws-shards for all",
+    )
+    capture_rotate: str | None = _setting(
+        None,
+        "go on in a new run when one is this old or this large: 24h, 50GB, or 24h,50GB; default: never "
+        "(--rotate is the same)",
+    )
+    capture_rotate_timeout_seconds: float = _setting(
+        60.0,
+        "how long the old run waits for first books in the new one; then it ends all the same, or, if a "
+        "shard is not connected, goes on",
+        above=0,
     )
     gamma_base_url: str = _setting(
         "https://gamma-api.polymarket.com",

@@ -132,6 +132,7 @@ class ShardSession:
         self._assigned = frozenset(token_ids)
         # Tokens that the runlog says are asked for; they may have to be taken back there.
         self._asked: set[str] = set()
+        self.unanswered: set[str] = set(token_ids)  # no book on the connection that there is now
         self._caps = caps
 
     # What the shell tells.
@@ -165,6 +166,7 @@ class ShardSession:
             text = subscribe.subscribe(group) if index else subscribe.initial(group)
             actions += self._subscribe(group, text, index, "operation" if index else "initial")
         self.policies.snapshot.asked(self.token_ids, now)
+        self.unanswered = set(self.token_ids)
         return actions
 
     def connect_failed(self, error: str, message: str, now: int) -> list[Action]:
@@ -190,7 +192,8 @@ class ShardSession:
                 )
                 return self._expand([refused], now)
         actions: list[Action] = []
-        if self.policies.confirm.waiting or self.policies.snapshot.waiting or self.coverage.waiting:
+        policies = self.policies
+        if policies.confirm.waiting or policies.snapshot.waiting or self.unanswered:
             actions = self._watch(frames, now)
         # Of the data in one read the newest is enough to show that the connection delivers.
         for _, payload in reversed(frames):
@@ -257,6 +260,8 @@ class ShardSession:
         self.coverage.new_tokens(change.added, now)
         policies = self.policies
         policies.snapshot.forgotten(change.removed)
+        self.unanswered -= set(change.removed)
+        self.unanswered |= set(change.added)
         begin = change.begin(before, len(self.token_ids))
         actions: list[Action] = [self._note("shard_refresh_begin", begin)]
         is_live = self.state is State.OPEN
@@ -356,6 +361,7 @@ class ShardSession:
                 if "book" in seen.event_types:
                     self.coverage.books_received(named, now)
                     self.policies.snapshot.books_received(named)
+                    self.unanswered -= named
         if not events:
             return []
         return self._expand(self.policies.confirm.events_received(events, now), now)

@@ -83,11 +83,11 @@ def read_universe(path: Path) -> Universe:
     return parse_universe(data, str(path))
 
 
-def share(universe: Universe, part: ShardRange, name: str) -> Universe:
-    """Return the universe without the markets of other processes; bytes and digest stay those of all.
+def check_share(universe: Universe, part: ShardRange, name: str) -> None:
+    """Refuse to begin a capture of a part that cannot be meant; `name` is for messages.
 
-    `name` is for messages. Raises `UniverseError` when there are too few shards for the universe, or
-    nothing is in the range.
+    Raises `UniverseError` when there are too few shards for the universe, or nothing is in the range. What
+    a capture grows into later is no mistake of anybody's.
     """
     token_count = len(universe.token_ids)
     if token_count > part.count * TOKENS_PER_SHARD:
@@ -95,15 +95,18 @@ def share(universe: Universe, part: ShardRange, name: str) -> Universe:
             f"{name}: {token_count} tokens are too many for {part.count} shards; give every process "
             f"--ws-shards {-(-token_count // TOKENS_PER_SHARD)} or more, and ranges of that"
         )
+    if not share(universe, part).token_ids:
+        raise UniverseError(f"{name}: no token falls into shards {part}")
+
+
+def share(universe: Universe, part: ShardRange) -> Universe:
+    """Return the universe without the markets of other processes; bytes and digest stay those of all."""
     markets = [
         market
         for market in universe.document.markets
         if shard_of(market.condition_id, part.count) in part
     ]
-    mine = replace(universe, document=msgspec.structs.replace(universe.document, markets=markets))
-    if not mine.token_ids:
-        raise UniverseError(f"{name}: no token falls into shards {part}")
-    return mine
+    return replace(universe, document=msgspec.structs.replace(universe.document, markets=markets))
 
 
 def parse_universe(data: bytes, name: str) -> Universe:

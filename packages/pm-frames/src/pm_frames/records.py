@@ -207,6 +207,20 @@ RECORDS: Final[Mapping[str, RecordType]] = {
         ("errors_total",),
         "Metrics records could not be written since the last heartbeat, which is not fatal.",
     ),
+    "rotate_begin": RecordType(
+        ("next_run_id", "reason"),
+        "Another run is being begun that is to take the place of this one, because of its `age` or `size`.",
+    ),
+    "rotate_failed": RecordType(
+        ("next_run_id", "reason", "message", "backoff_ns"),
+        "The other run did not get so far, and has ended; this one goes on. `reason` is `refused` (not every "
+        "shard was connected in time), `fatal` (the other run was), or `error` (it could not be begun).",
+    ),
+    "rotate_done": RecordType(
+        ("next_run_id", "reason", "overlap_ns", "missing_count", "missing_sample"),
+        "The other run delivers everything, and this one ends. `reason` is `complete`, or `timeout`: then "
+        "`missing_count` tokens had a book here and none yet there.",
+    ),
     "capture_stop": RecordType(
         ("reason", "frames_total", "bytes_total", "durable_frames_total"),
         "The end of every token; no frame follows. Absent after a crash.",

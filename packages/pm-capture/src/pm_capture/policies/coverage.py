@@ -8,7 +8,7 @@ does not look like a fault. The tokens of the start have no grace: before their 
 nothing, and says so. What is counted costs nothing per heartbeat but the few young ones.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import NamedTuple
 
 
@@ -33,11 +33,6 @@ class Coverage:
         self._counted: Covered | None = None
         self._counted_at = 0
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a book can still change anything."""
-        return len(self._first_seen) < len(self._assigned)
-
     def new_tokens(self, token_ids: Iterable[str], now: int) -> None:
         """Assign tokens after the start; their grace begins. Nothing happens to those that are known."""
         for token_id in token_ids:
@@ -58,6 +53,11 @@ class Coverage:
             if token_id in self._assigned and token_id not in self._first_seen:
                 self._first_seen[token_id] = now
                 self._young.pop(token_id, None)
+
+    @property
+    def seen(self) -> Set[str]:
+        """Tokens whose first book has come."""
+        return self._first_seen.keys()
 
     def first_seen(self, token_id: str) -> int | None:
         """Return when the first book of a token came."""
