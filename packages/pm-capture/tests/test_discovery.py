@@ -1,9 +1,11 @@
 """Discovery as a process of its own."""
 
 import asyncio
+import contextlib
 import json
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,7 +34,7 @@ def program(folder: Path, body: str) -> Path:
 
 def test_the_command_line_is_the_documented_one() -> None:
     assert command("pm-universe", gamma_base_url="http://g", markets_max=5, out=Path("u.json")) == [
-        "pm-universe", "discover", "--gamma-base-url", "http://g", "--max-markets", "5",
+        "pm-universe", "discover", "--end-with-stdin", "--gamma-base-url", "http://g", "--max-markets", "5",
         "--timeout-seconds", "30", "--total-timeout-seconds", "600", "--out", "u.json",
     ]  # fmt: skip
 
@@ -42,7 +44,7 @@ def test_the_filters_go_together() -> None:
         "pm-universe", gamma_base_url="http://g", markets_max=5, out=Path("u.json"),
         market_regex="-x|y z", page_seconds=2.5,
     )  # fmt: skip
-    assert filtered[6:10] == [
+    assert filtered[7:11] == [
         "--capture-use-market-filters", "--market-regex=-x|y z", "--timeout-seconds", "2.5",
     ]  # fmt: skip
 
@@ -78,7 +80,7 @@ def test_it_runs_apart(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
     script = program(
         tmp_path,
         "print('not for our stdout')\n"
-        "told = {'group': os.getpgid(0), 'pid': os.getpid(), 'stdin': sys.stdin.read(),\n"
+        "told = {'group': os.getpgid(0), 'pid': os.getpid(), 'stdin': os.isatty(0),\n"
         "        'pm': [name for name in os.environ if name.startswith('PM_')]}\n"
         "open(sys.argv[1], 'w').write(json.dumps(told))",
     )
@@ -86,7 +88,7 @@ def test_it_runs_apart(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
     asyncio.run(discover([str(script), str(out)], environ))
     told = json.loads(out.read_text())
     assert told["group"] == told["pid"] != os.getpgid(0)
-    assert (told["stdin"], told["pm"]) == ("", [])
+    assert (told["stdin"], told["pm"]) == (False, [])
     assert capfd.readouterr().out == ""
 
 
@@ -138,3 +140,47 @@ def test_what_it_reports_is_returned_and_its_words_are_kept_back(
     with pytest.raises(DiscoveryFailed, match="reported list, no object"):
         ask("[]")
     assert capfd.readouterr() == ("", "")
+
+
+@posix
+def test_its_stdin_ends_when_we_are_killed(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    script = program(
+        tmp_path,
+        "held = open(sys.argv[1], 'w'); held.write('ready'); held.flush()\n"
+        "sys.stdin.read(); held.write('over')",
+    )
+    starter = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import asyncio, os, sys; from pm_capture.discovery import discover\n"
+            "asyncio.run(discover(sys.argv[1:], os.environ))",
+            str(script),
+            str(fifo),
+        ]
+    )
+    with fifo.open("rb", buffering=0) as reading:
+        assert reading.read(5) == b"ready"
+        starter.kill()
+        starter.wait()
+        assert reading.read() == b"over"
+
+
+@posix
+def test_no_descriptor_is_left_whatever_becomes_of_it(tmp_path: Path) -> None:
+    script = program(tmp_path, "sys.exit(int(sys.argv[1]))")
+
+    def descriptors() -> set[str]:
+        return set(os.listdir("/dev/fd"))
+
+    async def main() -> None:
+        await discover([str(script), "0"], os.environ)
+        before = descriptors()
+        for arguments in ([str(script), "0"], [str(script), "6"], [str(tmp_path / "nothing")]):
+            with contextlib.suppress(DiscoveryFailed):
+                await discover(arguments, os.environ)
+        assert descriptors() == before
+
+    asyncio.run(main())

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pm-universe is 
 # Stands in for pm-universe: the generation that it is asked for, if the test has laid it out.
 PROGRAM = """\
 import hashlib, json, pathlib, shutil, sys, time
-words = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+words = dict(zip(sys.argv[3::2], sys.argv[4::2]))
 here = pathlib.Path(__file__).parent
 since = words.get("--since")
 versions = [int(p.stem) for p in pathlib.Path(since).glob("[0-9]*.json")] if since else [-1]

@@ -3,6 +3,9 @@
 It runs in a process group of its own, so that a Ctrl-C meant for the capture does not reach it; without
 our stdout, which belongs to whoever reads the run directory from it; and without `PM_*` variables,
 because what they say has been resolved here already and is passed on as flags.
+
+It does not outlive us, whatever ends us: its stdin is a pipe whose other end only we have, and with
+`--end-with-stdin` the end of that pipe, which the kernel brings about when we die, is its end.
 """
 
 import asyncio
@@ -68,6 +71,7 @@ def command(
     return [
         program,
         "discover",
+        "--end-with-stdin",
         "--gamma-base-url",
         gamma_base_url,
         "--max-markets",
@@ -125,17 +129,24 @@ async def _run(
     group: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    theirs, ours = os.pipe()  # neither is inherited but as its stdin
     try:
         process = await asyncio.create_subprocess_exec(
             *arguments,
-            stdin=subprocess.DEVNULL,
+            stdin=theirs,
             stdout=subprocess.PIPE if captured else subprocess.DEVNULL,
             stderr=subprocess.PIPE if captured else None,
             env=scrubbed(environ),
             **group,
         )
-    except OSError as error:
-        raise DiscoveryFailed(f"{arguments[0]} could not be started: {error.strerror}") from error
+    except BaseException as error:
+        os.close(ours)
+        if isinstance(error, OSError):
+            words = f"{arguments[0]} could not be started: {error.strerror}"
+            raise DiscoveryFailed(words) from error
+        raise
+    finally:
+        os.close(theirs)
     try:
         out, err = await asyncio.wait_for(process.communicate(), timeout_seconds)
     except TimeoutError:
@@ -146,6 +157,7 @@ async def _run(
         if process.returncode is None:
             _kill_group(process.pid)
             await process.wait()
+        os.close(ours)
     return process.returncode, out or b"", err or b""
 
 

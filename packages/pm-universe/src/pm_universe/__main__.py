@@ -47,6 +47,10 @@ def _discover(arguments: argparse.Namespace, usage: argparse.ArgumentParser) -> 
     from .publish import publish
     from .universe_file import Circumstances, describe
 
+    if arguments.end_with_stdin:
+        from .lifeline import end_with_stdin
+
+        end_with_stdin()
     wanted = _wanted(arguments, usage)
     out: Path | None = arguments.out
     content: bytes | None = None

@@ -104,6 +104,10 @@ def _discover(discover: argparse.ArgumentParser) -> None:
         "after it, instead of listing the whole venue; finds no market that started earlier (%(default)s)",
     )  # fmt: skip
     add("--out", type=Path, metavar="FILE", help="write the universe file, whole or not at all")
+    add(
+        "--end-with-stdin", action="store_true",
+        help="end at once when stdin ends, for a program that starts this one and may be killed",
+    )  # fmt: skip
     add("--force", action="store_true", help="replace FILE if it exists")
     form = discover.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the universe document")
