@@ -26,7 +26,7 @@ def discovery(silent: socket.socket, out: Path, *flags: str) -> "subprocess.Pope
     return subprocess.Popen(
         [*command, "--out", str(out), "--retries", "0", *flags],
         stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         env={name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
     )
 
