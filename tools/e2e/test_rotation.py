@@ -27,6 +27,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 READY_S = 30.0
 BUSY = ["--seed", "23", "--markets", "8", "--rate", "400", "--lifecycle-seconds", "0"]
 
+QUICK = ["--capture-heartbeat-interval-seconds", "0.2"]
+
 
 def runlog(run: Path, *types: str) -> list[dict]:
     records = read_runlog(run / "runlog.ndjson")
@@ -89,7 +91,7 @@ def test_runs_follow_one_another_without_a_gap(
 ) -> None:
     sent = tmp_path / "sent"
     served = venue(*BUSY, "--sent-log", str(sent))
-    rotating = capture(served, "week", "--ws-shards", "3", "--rotate", "2s")
+    rotating = capture(served, "week", "--ws-shards", "3", "--rotate", "1s", *QUICK)
     runs = [line_of(rotating)]
     wait_until(lambda: bool(runlog(runs[0], "heartbeat")), "a heartbeat of the first run")
     reference = capture(served, "reference", "--ws-shards", "1")
@@ -147,7 +149,7 @@ def overlapping(
 
     def start(*flags: str) -> tuple[Any, subprocess.Popen, Path, Path]:
         served = venue(*BUSY)
-        process = capture(served, "run", "--ws-shards", "2", "--rotate", "2s", *flags)
+        process = capture(served, "run", "--ws-shards", "2", "--rotate", "1s", *QUICK, *flags)
         first = line_of(process)
         wait_until(lambda: bool(runlog(first, "heartbeat")), "a heartbeat")
         served.process.send_signal(signal.SIGSTOP)

@@ -270,7 +270,7 @@ def capture_venue(tmp_path: Path, universe_file: Path) -> Capture:
         resolved = resolve(flags={k: str(v) for k, v in given.items()}, environ={})
         code = await capture(resolved, shell)
         path = tmp_path / "runs" / str(given["run_id"])
-        assert announced in ([path], []), "announced before a socket opens, or not at all"
+        assert announced[:1] in ([path], []), "announced before a socket opens, or not at all"
         return Done(code, LeftRun(path), words)
 
     return run

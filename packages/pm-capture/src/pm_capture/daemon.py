@@ -75,12 +75,13 @@ async def capture(resolved: Resolved, shell: Shell) -> int:
             raise
         start = Start(run_id=run_id, directory=directory, universe=universe, stage=stage)
         try:
-            first_run = await open_run(start, resolved, shell)
+            succession = Succession(await open_run(start, resolved, shell), resolved, shell)
         except BaseException:
             directory.release()
             raise
+        del start, directory, universe, given, stage  # what lives is the succession's
         shell.settle()
-        return await _lived(Succession(first_run, resolved, shell), settings, stopping)
+        return await _lived(succession, settings, stopping)
     finally:
         signals.restore()
 

@@ -114,10 +114,12 @@ class Life:
 async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
     """Make the files of a run and announce it; the task of what is returned begins it.
 
-    Raises `BundleError` or OSError when its first files cannot be made; later troubles make it fatal.
+    Raises `DiscoveryMissing`, `BundleError` or OSError when it, or its first files, cannot be made; later
+    troubles make it fatal.
     """
     stage, run_dir = start.stage, start.directory.path
     settings = resolved.settings if stage is None else untimed(resolved.settings)
+    asking = _asking(start, settings, shell)
     part = run_config.part_of(settings)
     mine = start.universe if part is None else share(start.universe, part)
     shards = sharding.assign(mine.markets, shards_min=settings.ws_shards, part=part)
@@ -144,7 +146,7 @@ async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
         reserve=reserve,
     )
     run.refresh_by(
-        _refresher(run, recorder, start, shards, resolved, shell),
+        _refresher(run, recorder, start, shards, settings, asking, shell),
         lambda shard_id: run_config.session(settings, shard_id, ()),
     )
     source = None if stage is None else stage.manifest()
@@ -167,22 +169,26 @@ async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
     return Life(start, run, recorder, shell, digests)
 
 
+def _asking(start: Start, settings: Settings, shell: Shell) -> Asking | None:
+    """Return how the venue is asked again; None if it is not. Raises `DiscoveryMissing`."""
+    if refresh_config.is_on(settings):
+        program = discovery.find_program(shell.environ.get("PATH"))
+        return Asking(functools.partial(discovery_command, settings, program), shell.environ)
+    if refresh_config.is_wanted(settings) and not settings.offline and start.origin is None:
+        shell.say("universe refresh is off: a universe file is captured as it is")
+    return None
+
+
 def _refresher(
     run: Run,
     recorder: Recorder,
     start: Start,
     shards: Sequence[Sequence[str]],
-    resolved: Resolved,
+    settings: Settings,
+    asking: Asking | None,
     shell: Shell,
 ) -> Refresher:
-    settings = resolved.settings
     universe = start.universe
-    asking = None
-    if refresh_config.is_on(settings):
-        program = discovery.find_program(shell.environ.get("PATH"))
-        asking = Asking(functools.partial(discovery_command, settings, program), shell.environ)
-    elif refresh_config.is_wanted(settings) and not settings.offline and start.origin is None:
-        shell.say("universe refresh is off: a universe file is captured as it is")
     part = run_config.part_of(settings)
     hash_shards = sharding.shard_count(len(universe.token_ids), shards_min=settings.ws_shards)
     session = RefreshSession(

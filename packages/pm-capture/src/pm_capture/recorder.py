@@ -5,6 +5,7 @@ returned is in the kernel. The stamps all come from one `Stamper`, which is what
 bundle true; see `stamper.py`.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,21 +57,27 @@ class Recorder:
         self.durable_frames = 0
         for name in (paths.CAPTURE, paths.METRICS):
             (run_dir / name).mkdir()
-        self.runlog = RunlogWriter(run_dir / paths.RUNLOG, run_id, files)
-        self.shards = [
-            ShardWriter(run_dir / paths.CAPTURE, shard_id, version=version, files=files)
-            for shard_id in range(shards)
-        ]
-        self._watermark = WatermarkWriter(run_dir / paths.WATERMARK)
-        self._metrics = {
-            path: NdjsonFile(path, files)
+        with contextlib.ExitStack() as made:  # another run may be alive, and need the descriptors
+            self.runlog = RunlogWriter(run_dir / paths.RUNLOG, run_id, files)
+            made.callback(self.runlog.close)
+            self.shards: list[ShardWriter] = []
+            for shard_id in range(shards):
+                self.shards.append(
+                    ShardWriter(run_dir / paths.CAPTURE, shard_id, version=version, files=files)
+                )
+                made.callback(self.shards[-1].close)
+            self._watermark = WatermarkWriter(run_dir / paths.WATERMARK)
+            made.callback(self._watermark.close)
+            self._metrics: dict[Path, NdjsonFile] = {}
             for path in [
                 run_dir / paths.METRICS_GLOBAL,
                 *(paths.shard_metrics_path(run_dir, shard_id) for shard_id in range(shards)),
-            ]
-        }
-        files.sync_directory(run_dir / paths.METRICS)
-        files.sync_directory(run_dir)
+            ]:
+                self._metrics[path] = NdjsonFile(path, files)
+                made.callback(self._metrics[path].close)
+            files.sync_directory(run_dir / paths.METRICS)
+            files.sync_directory(run_dir)
+            made.pop_all()
         self.meters = [Meters() for _ in range(shards)]
         # From the end of an append to the end of what the policies made of the frames, in ns.
         self.reactions = LogHistogram()

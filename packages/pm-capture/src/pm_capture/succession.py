@@ -36,6 +36,7 @@ from pm_frames.command import ExitCode
 from pm_frames.errors import RunLocked
 
 TICK_SECONDS = 0.05
+SETTLE_SECONDS = 0.2
 SAMPLE_MAX = 200
 ROTATE = "rotate"
 
@@ -114,8 +115,8 @@ class Succession:
         self._shell.say(f"run {life.run_id}: {self._reason}; run {run_id} is to follow")
         try:
             follower = await self._open(directory)
-        except (BundleError, OSError, UniverseError) as error:
-            self._gave_up(run_id, "error", str(error))
+        except Exception as error:  # the run in force survives whatever another is missing
+            self._gave_up(run_id, "error", f"{type(error).__name__}: {error}")
             return
         self._follower = follower
         if self._stop_reason is not None:
@@ -134,8 +135,9 @@ class Succession:
         await asyncio.wait({follower.task})
         if life.run.ends():
             return
-        fatal = follower.task.result()
-        if fatal is not None:
+        if (bug := follower.task.exception()) is not None:
+            self._gave_up(run_id, "error", f"{type(bug).__name__}: {bug}")
+        elif (fatal := follower.task.result()) is not None:
             self._gave_up(run_id, "fatal", f"{fatal.reason}: {fatal.message}")
         else:
             self._gave_up(run_id, "refused", "not every shard was connected in time")
@@ -176,7 +178,8 @@ class Succession:
         self._closing.discard(task)
         if task.cancelled() or task.exception() is not None or task.result() is not None:
             self._code = ExitCode.FATAL
-        asyncio.get_running_loop().call_soon(self._shell.settle)
+        # A thread that has sealed it may not have let go of it yet.
+        asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._shell.settle)
 
     def _gave_up(self, run_id: str, reason: str, message: str) -> None:
         """Stay with the run in force; another one is tried later, with another id."""

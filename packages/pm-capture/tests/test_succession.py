@@ -1,0 +1,177 @@
+"""One run after the other in one process: who follows, who stays, and what is left of whom."""
+
+import asyncio
+import gc
+import json
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from pm_capture.daemon import capture
+from pm_capture.run import Run
+from pm_capture.settings import resolve
+from pm_capture.shell import Shell
+
+Script = Callable[[ServerConnection, int], Awaitable[None]]
+
+
+@dataclass
+class Rotated:
+    """A capture that rotates: its exit code, its runs in order, its words, and how many runs were alive."""
+
+    code: int = -1
+    runs: list[Any] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    alive: list[int] = field(default_factory=list)
+
+
+@pytest.fixture
+def rotate(
+    tmp_path: Path, universe_file: Path, new_venue: Callable[..., Any], left_run: Callable[..., Any]
+) -> Callable[..., Rotated]:
+    """Capture a venue that behaves as its script says, until certain words were said so many times."""
+
+    def run(script: Script, *, until: str, times: int = 1, **flags: object) -> Rotated:
+        done = Rotated()
+
+        def say(text: str) -> None:
+            done.words.append(text)
+            if sum(until in words for words in done.words) == times and until in text:
+                signal.raise_signal(signal.SIGTERM)
+
+        def settle() -> None:
+            gc.collect()
+            done.alive.append(sum(isinstance(each, Run) for each in gc.get_objects()))
+
+        given = {
+            "run_id": "r", "data_dir": tmp_path, "universe": universe_file, "ws_shards": 1,
+            "capture_reserve_mb": 0, "min_free_disk_gb": 0, "capture_rotate": "1s",
+            "capture_heartbeat_interval_seconds": 0.2, "ws_reconnect_backoff_seconds": 0.001,
+            "duration_seconds": 30, **flags,
+        }  # fmt: skip
+
+        async def main() -> int:
+            async with new_venue(script) as venue:
+                texts = {name: str(value) for name, value in given.items()}
+                resolved = resolve(flags={**texts, "clob_ws_url": venue.url}, environ={})
+                shell = Shell(
+                    say=say,
+                    announce=lambda path: done.runs.append(left_run(path)),
+                    environ={},
+                    event_loop="x",
+                    settle=settle,
+                )
+                return await capture(resolved, shell)
+
+        done.code = asyncio.run(main())
+        return done
+
+    return run
+
+
+def test_runs_follow_and_nothing_of_the_older_ones_is_kept(
+    rotate: Callable[..., Rotated], answering: Script, tmp_path: Path
+) -> None:
+    (tmp_path / "runs" / "r-0003").mkdir(parents=True)  # of some other time: never entered
+    done = rotate(answering, until="sealed", times=3)
+    assert done.code == 0
+    assert [run.path.name for run in done.runs] == ["r", "r-0002", "r-0004", "r-0005"]
+    assert list((tmp_path / "runs" / "r-0003").iterdir()) == []
+    assert [run.json("seal.json")["stop_reason"] for run in done.runs] == [
+        "rotate", "rotate", "rotate", "SIGTERM",
+    ]  # fmt: skip
+    # After the first start, and after each run that was closed: the one in force alone is alive.
+    assert done.alive[:3] == [1, 1, 1]
+    for run in done.runs:
+        assert {frame.payload for frame in run.frames()} != set()
+        assert run.json("universe/000000.json") == done.runs[0].json("universe/000000.json")
+
+
+def test_a_follower_that_dies_before_it_is_in_force_is_the_only_one_to_die(
+    rotate: Callable[..., Rotated], answering: Script
+) -> None:
+    async def script(connection: ServerConnection, number: int) -> None:
+        if number == 1:
+            await answering(connection, number)
+        await connection.wait_closed()  # others are connected, and get nothing
+
+    done = rotate(
+        script, until="goes on", capture_confirm_timeout_seconds=0.1,
+        capture_confirm_max_failures=1, ws_data_idle_reconnect_seconds=0,
+    )  # fmt: skip
+    assert done.code == 0
+    first, second = done.runs
+    assert second.json("fatal.json")["fatal_reason"] == "SUBSCRIBE_CONFIRM_FAIL"
+    [failed] = first.of("rotate_failed")
+    assert (failed["reason"], failed["next_run_id"]) == ("fatal", "r-0002")
+    assert failed["message"].startswith("SUBSCRIBE_CONFIRM_FAIL")
+    assert first.json("seal.json")["stop_reason"] == "SIGTERM"
+    assert first.of("disconnect")[0]["planned"], "the connection of the run in force was touched"
+
+
+def test_a_fatal_error_of_the_run_in_force_ends_the_capture_and_seals_the_follower(
+    rotate: Callable[..., Rotated], answering: Script
+) -> None:
+    first: list[ServerConnection] = []
+
+    async def script(connection: ServerConnection, number: int) -> None:
+        if number == 1:
+            first.append(connection)
+            await answering(connection, number)
+        elif number == 2:  # the follower's: it never gets a book, so it never is in force
+            await first[0].close()
+            await connection.wait_closed()
+
+    done = rotate(script, until="nothing says this", ws_reconnect_storm_max=1)
+    assert done.code == 7
+    older, follower = done.runs
+    assert older.json("fatal.json")["fatal_reason"] == "RECONNECT_STORM"
+    assert follower.json("seal.json")["stop_reason"] == "predecessor_ended"
+    assert not (follower.path / "fatal.json").exists()
+
+
+@pytest.mark.parametrize("ever", [True, False])
+def test_a_book_that_does_not_come_again_is_named_and_one_that_never_came_is_not_waited_for(
+    rotate: Callable[..., Rotated], *, ever: bool
+) -> None:
+    async def script(connection: ServerConnection, number: int) -> None:
+        async for text in connection:
+            if text != "PING":
+                tokens = ["10", "11"] if ever and number == 1 else ["10"]
+                books = [{"asset_id": token, "event_type": "book"} for token in tokens]
+                await connection.send(json.dumps(books))
+
+    done = rotate(script, until="sealed", capture_rotate_timeout_seconds=0.3)
+    assert done.code == 0
+    [told] = done.runs[0].of("rotate_done")
+    assert (told["reason"], told["missing_sample"]) == (
+        ("timeout", ["11"]) if ever else ("complete", [])
+    )
+
+
+def test_a_size_is_a_limit_too(rotate: Callable[..., Rotated], answering: Script) -> None:
+    async def script(connection: ServerConnection, number: int) -> None:
+        if number == 1:
+            await connection.recv()
+            book = {"asset_id": "10", "event_type": "book", "filler": "x" * 500_000}
+            for _ in range(3):
+                await connection.send(json.dumps([book, {**book, "asset_id": "11"}]))
+        await answering(connection, number)
+
+    done = rotate(script, until="sealed", capture_rotate="24h,1MB")
+    assert done.code == 0
+    assert done.runs[0].of("rotate_begin")[0]["reason"] == "size"
+    assert [run.path.name for run in done.runs] == ["r", "r-0002"]
+
+
+def test_the_duration_is_that_of_all_runs_together(
+    rotate: Callable[..., Rotated], answering: Script
+) -> None:
+    done = rotate(answering, until="nothing says this", duration_seconds=1.7)
+    assert done.code == 0
+    assert [run.json("seal.json")["stop_reason"] for run in done.runs] == ["rotate", "duration"]
