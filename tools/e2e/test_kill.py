@@ -12,6 +12,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -179,3 +180,26 @@ def test_a_signal_at_any_instant_seals_the_run(
         for run in runs
     ]
     print(f"\n{len(runs)} signals, seed {SEED}: all sealed and verified, {sum(records):,} frames")
+
+
+def test_a_killed_capture_takes_its_discovery_with_it(
+    program: Callable[[str], str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the question, never answers
+        silent.settimeout(60)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        capturing = subprocess.Popen(
+            [program("pm-capture"), "--run-id", "k", "--data-dir", str(tmp_path),
+             "--gamma-base-url", url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        asking, _ = silent.accept()
+        with asking:
+            asking.settimeout(10)
+            assert asking.recv(4096).startswith(b"GET ")
+            capturing.kill()
+            capturing.wait()
+            began = time.monotonic()
+            assert asking.recv(4096) == b"", "pm-universe is still asking"
+    print(
+        f"\npm-universe ended {1000 * (time.monotonic() - began):.0f} ms after pm-capture was killed"
+    )

@@ -4,6 +4,7 @@ The judge of the first test is the venue's log of what it sent to a reference co
 the time. A venue that is stopped (SIGSTOP) takes connections and answers nothing, so an overlap lasts.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -15,12 +16,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from witness import connections, entry_of, judge, sent_entries
 
 from pm_frames import open_bundle, read_frames
 from pm_frames.peek import peek
 from pm_frames.runlog import read_runlog
+from pm_universe.generation import decode_generation, fold
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -138,6 +141,48 @@ def test_runs_follow_one_another_without_a_gap(
         f"\n{len(changes):,} changes in {len(runs)} runs, overlaps of",
         *map("{:.0f} ms".format, overlaps),
     )
+
+
+def test_the_universe_goes_with_it_and_is_still_followed(
+    venue: Callable, capture: Callable, verify: Callable
+) -> None:
+    served = venue("--seed", "29", "--markets", "12", "--rate", "50", "--lifecycle-seconds", "1")
+    process = capture(
+        served, "moving", "--ws-shards", "2", "--rotate", "2s", *QUICK,
+        "--capture-universe-refresh-interval-seconds", "0.4",
+        "--capture-universe-refresh-stagger-seconds", "0.01",
+        "--capture-universe-refresh-max-churn-pct", "0",
+    )  # fmt: skip
+    first, second = line_of(process), line_of(process)
+    wait_until(
+        lambda: any(each["reason"] == "APPLIED" for each in runlog(second, "universe_refresh")),
+        "a refresh of the second run",
+    )
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    for run in (first, second):
+        code, report = verify(run)
+        assert code == 0, report["findings"]
+    # What a full generation would be, as pm-universe folds it.
+    chain = sorted((first / "universe").glob("[0-9]*.json"))
+    assert len(chain) > 1, "nothing has changed before the rotation"
+    folded = fold([decode_generation(path.read_bytes()) for path in chain])
+    taken = decode_generation((second / "universe" / "000000.json").read_bytes())
+    assert taken == msgspec.structs.replace(folded, universe_version=0)
+    origin = open_bundle(second).manifest["initial_universe"]["taken_over"]
+    digest = hashlib.sha256(chain[-1].read_bytes()).hexdigest()
+    assert origin == {
+        "run_id": first.name, "universe_version": len(chain) - 1, "sha256": digest,
+    }  # fmt: skip
+    # Nobody asks while two runs live.
+    [begun], [done] = runlog(first, "rotate_begin"), runlog(first, "rotate_done")
+    asked = [
+        record["ts_mono_ns"]
+        for run in (first, second)
+        for record in runlog(run, "universe_refresh", "universe_refresh_error")
+    ]
+    assert all(not begun["ts_mono_ns"] <= when <= done["ts_mono_ns"] for when in asked)
 
 
 @pytest.fixture
