@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Record every WebSocket frame of the Polymarket market channel, byte for byte, into a run bundle.
 
-Prints the run directory on stdout as soon as its manifest is written, and nothing else; words go to
-stderr. Ctrl-C, SIGTERM or --duration-seconds end the run and seal it; a second signal ends the process
+Prints the run directory on stdout as soon as its manifest is written, and nothing else (with --rotate one
+line for each run); words go to stderr. Ctrl-C, SIGTERM or --duration-seconds end the run and seal it; a second signal ends the process
 at once and leaves the run unsealed.
 """
 EPILOG = """\
