@@ -1,6 +1,7 @@
 """What `capture_stop` says of the run."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,8 @@ def test_nothing_wrong_is_ok() -> None:
     ],
 )
 def test_one_shard_is_enough_to_be_degraded(field: str, value: int, reason: str) -> None:
-    found = judged([GOOD, dataclasses.replace(GOOD, **{field: value})], {"loss_total": 0})
+    changed: dict[str, Any] = {field: value}
+    found = judged([GOOD, dataclasses.replace(GOOD, **changed)], {"loss_total": 0})
     assert found == {
         "quality_status": "degraded", "quality_ok": False, "quality_reasons": [reason],
     }  # fmt: skip
