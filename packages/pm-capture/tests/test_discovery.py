@@ -148,7 +148,8 @@ def test_its_stdin_ends_when_we_are_killed(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     script = program(
         tmp_path,
-        "held = open(sys.argv[1], 'w'); held.write('ready'); held.flush()\n"
+        "import stat; is_pipe = stat.S_ISFIFO(os.fstat(0).st_mode)\n"
+        "held = open(sys.argv[1], 'w'); held.write('ready' if is_pipe else 'other'); held.flush()\n"
         "sys.stdin.read(); held.write('over')",
     )
     starter = subprocess.Popen(
