@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pm_audit.figures import MetricsFigures, RunlogFigures
+from pm_audit.heartbeat import HeartbeatAudit
+from pm_audit.verification import Verification
 from pm_frames import paths
 from pm_frames.bundle import Bundle, RunState, read_json
 from pm_frames.errors import BundleError, MissingFile
 from pm_frames.runlog import RunlogReader, read_runlog
-
-from pm_audit.figures import MetricsFigures, RunlogFigures
-from pm_audit.heartbeat import HeartbeatAudit
-from pm_audit.verification import Verification
 
 LISTED_MAX: Final = 5
 

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from pm_frames.bundle import RunState
-from pm_frames.command import ExitCode
-
 from pm_audit.evidence import Evidence
 from pm_audit.figures import NS_PER_MS, STREAK_INTERVALS
+from pm_frames.bundle import RunState
+from pm_frames.command import ExitCode
 
 DEFAULT_THRESHOLD_NS: Final = 2 * 10**9
 DEFAULT_LAG_P99_NS: Final = 10 * NS_PER_MS

@@ -8,9 +8,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pm_frames.command import ExitCode, UsageError, chosen_runs, run_arguments
-
 from pm_audit.command_shell import Shell, guarded, make_parser
+from pm_frames.command import ExitCode, UsageError, chosen_runs, run_arguments
 
 if TYPE_CHECKING:
     from pm_audit.report import Audit
@@ -88,9 +87,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def audit_run(
-    run_dir: Path, options: argparse.Namespace, environment: Mapping[str, str]
-) -> Audit:
+def audit_run(run_dir: Path, options: argparse.Namespace, environment: Mapping[str, str]) -> Audit:
     """Audit one run. Raises `MissingFile` if there is none, `BundleError` for a bad --verify-report."""
     from pm_audit.evidence import gather
     from pm_audit.gates import Limits, Profile, judge

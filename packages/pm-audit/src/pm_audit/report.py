@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pm_frames.command import ExitCode
-
 from pm_audit.evidence import Evidence
 from pm_audit.gates import Gate, Profile, Status
+from pm_frames.command import ExitCode
 
 HEARTBEAT_KEYS: Final = (
     "threshold_seconds",
