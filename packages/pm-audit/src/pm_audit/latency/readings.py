@@ -6,14 +6,14 @@ A record without a number has a NaN in the column: what was not written is never
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
 from math import isnan, nan
 from typing import Any, Final
 
 from pm_audit.figures import number, whole
-from pm_frames.histogram import LogHistogram
+from pm_frames.histogram import BUCKETS, VALUE_MAX, LogHistogram, bucket_of
 
 # Family of R207 -> the histogram of metrics.md that holds the same samples; None where metrics have none.
 FAMILIES: Final[Mapping[str, str | None]] = {
@@ -37,24 +37,72 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-@dataclass
 class Merged:
-    """The histograms of all records together; `missing` counts records that lacked one."""
+    """The histograms of all records together; `missing` counts records that lacked a sound one."""
 
-    merged: dict[str, LogHistogram] = field(
-        default_factory=lambda: {name: LogHistogram() for name in HISTOGRAMS}
-    )
-    missing: Counter[str] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.missing: Counter[str] = Counter()
+        self._sums = {name: _Sum() for name in HISTOGRAMS}
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take the histograms of one record."""
         found = record.get("histograms")
         found = found if isinstance(found, dict) else {}
-        for name, into in self.merged.items():
+        for name, into in self._sums.items():
             try:
-                into.merge(LogHistogram.from_dict(found[name]))
-            except (KeyError, ValueError, TypeError):
+                into.add(found[name])
+            except (KeyError, ValueError, TypeError, IndexError):
                 self.missing[name] += 1
+
+    @cached_property
+    def merged(self) -> dict[str, LogHistogram]:
+        """The merged histograms by name, once all records are in."""
+        return {name: one.histogram() for name, one in self._sums.items()}
+
+
+class _Sum:
+    """Histograms added up bucket by bucket; a day has a million of them, so each is only looked over."""
+
+    def __init__(self) -> None:
+        self.buckets: defaultdict[int, int] = defaultdict(int)
+        self.count = self.sum = self.max = 0
+        self.min = VALUE_MAX
+
+    def add(self, data: Mapping[str, Any]) -> None:
+        """Add one; raise ValueError, TypeError, KeyError or IndexError where it cannot be one."""
+        pairs = data["buckets"]
+        if not pairs:
+            if data["count"]:
+                raise ValueError("a count without buckets")
+            return
+        numbers = [data["count"], data["sum"], data["min"], data["max"]]
+        counts = [count for _, count in pairs]
+        if not all(type(n) is int and n >= 0 for n in (*numbers, *counts, *(b for b, _ in pairs))):
+            raise TypeError("not integers of at least 0")
+        if sum(counts) != data["count"] or min(counts) < 1:
+            raise ValueError("the buckets do not add up")
+        if bucket_of(data["min"]) != pairs[0][0] or bucket_of(data["max"]) != pairs[-1][0]:
+            raise ValueError("an extreme that is not in its bucket")
+        if pairs[-1][0] != max(bucket for bucket, _ in pairs) or pairs[-1][0] >= BUCKETS:
+            raise ValueError("the buckets are not in order")
+        for bucket, count in pairs:
+            self.buckets[bucket] += count
+        self.count += data["count"]
+        self.sum += data["sum"]
+        self.min = min(self.min, data["min"])
+        self.max = max(self.max, data["max"])
+
+    def histogram(self) -> LogHistogram:
+        """Return what was added as one histogram, checked as a whole."""
+        return LogHistogram.from_dict(
+            {
+                "count": self.count,
+                "sum": self.sum,
+                "min": self.min if self.count else 0,
+                "max": self.max,
+                "buckets": sorted(self.buckets.items()),
+            }
+        )
 
 
 class GlobalReadings:
