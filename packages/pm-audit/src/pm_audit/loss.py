@@ -146,7 +146,7 @@ class LossLedger:
         self._sink = sink
         self._window = window or Window()
         self._open: dict[str, _Open] = {}
-        self._state: dict[str, State] = {}
+        self._live_since: dict[str, int] = {}
         self._shard: dict[str, int] = {}
         self._on_shard: dict[int, set[str]] = {}
         self._waiting: dict[int, set[str]] = {}
@@ -184,18 +184,27 @@ class LossLedger:
         at = hole.at_mono_ns
         since = at if hole.since_mono_ns is None else min(hole.since_mono_ns, at)
         pointer = Pointer("frame", hole.shard_id, hole.ordinal, hole.offset)
-        for token_id in sorted(self._on_shard.get(hole.shard_id, ())):
-            if self._state[token_id] is State.LIVE:
-                self._damaged.add(token_id)
-                cause = f"damage:{hole.kind}"
-                self._transition(
-                    Transition(token_id, State.UNKNOWN, at, since, cause, hole.shard_id),
-                    pointer,
-                )
+        for token_id in self.live_on(hole.shard_id):
+            self._damaged.add(token_id)
+            cause = f"damage:{hole.kind}"
+            self._transition(
+                Transition(token_id, State.UNKNOWN, at, since, cause, hole.shard_id), pointer
+            )
 
     def close(self, at_mono_ns: int, cause: str) -> None:
-        """End every token that has not ended."""
+        """End every token, if no `capture_stop` has."""
+        if all(state is State.ENDED for state in self.continuity.states().values()):
+            return
         self._apply(self.continuity.close(at_mono_ns, cause=cause), Pointer("end"))
+
+    def live_since(self, token_id: str) -> int | None:
+        """Return since when a token is live, None if it is not."""
+        return self._live_since.get(token_id)
+
+    def live_on(self, shard_id: int) -> list[str]:
+        """Return the live tokens of a shard, sorted."""
+        on_shard = self._on_shard.get(shard_id, ())
+        return sorted(token_id for token_id in on_shard if token_id in self._live_since)
 
     def _book(self, token_id: str, shard_id: int, at: int, pointer: Pointer) -> None:
         if token_id in self._damaged and self.continuity.shard_of(token_id) == shard_id:
@@ -216,7 +225,7 @@ class LossLedger:
             assert before is not None
             self._emit(interval, before, pointer)
         self._open[token_id] = _Open(self._loss_of(transition, before), pointer)
-        self._move(token_id, transition.shard_id, state)
+        self._move(token_id, transition.shard_id, state, transition.at_mono_ns)
 
     def _emit(self, interval: Interval, begun: _Open, ended_by: Pointer) -> None:
         start, end = self._window.cut(interval.start_mono_ns, interval.end_mono_ns)
@@ -238,12 +247,16 @@ class LossLedger:
         # Asked for again while live: a request of ours.
         return Loss.PLANNED if before.loss is Loss.NONE else before.loss
 
-    def _move(self, token_id: str, shard_id: int, state: State) -> None:
+    def _move(self, token_id: str, shard_id: int, state: State, at_mono_ns: int) -> None:
         before = self._shard.get(token_id, shard_id)
         if before != shard_id:
             self._on_shard[before].discard(token_id)
             self._waiting[before].discard(token_id)
-        self._state[token_id], self._shard[token_id] = state, shard_id
+        self._shard[token_id] = shard_id
+        if state is State.LIVE:
+            self._live_since[token_id] = at_mono_ns
+        else:
+            self._live_since.pop(token_id, None)
         self._on_shard.setdefault(shard_id, set()).add(token_id)
         waiting = self._waiting.setdefault(shard_id, set())
         if state in _WAITING:
