@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TextIO
 
@@ -42,7 +43,8 @@ class ShowVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"pm-audit {version('pm-audit')}\n")
+        sys.stdout.write(f"pm-audit {version('pm-audit')}\n")
+        parser.exit()
 
 
 def make_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:

@@ -29,6 +29,11 @@ class Lines:
 
     def records(self, path: Path) -> Iterator[dict[str, Any]]:
         """Yield the records of a file, noting what is wrong with it instead of raising."""
+        for _, record in self.numbered(path):
+            yield record
+
+    def numbered(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield each record with the number of its line, from 0; damaged lines are counted too."""
         try:
             reader = read_runlog(path)
         except MissingFile:
@@ -37,10 +42,11 @@ class Lines:
         yield from self._rest(reader)
         self.torn_offset = reader.torn_offset
 
-    def _rest(self, reader: RunlogReader) -> Iterator[dict[str, Any]]:
+    def _rest(self, reader: RunlogReader) -> Iterator[tuple[int, dict[str, Any]]]:
         while True:
             try:
-                yield next(reader)
+                record = next(reader)
+                yield reader.ordinal, record
             except StopIteration:
                 return
             except BundleError as error:

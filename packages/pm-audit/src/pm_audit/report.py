@@ -38,14 +38,8 @@ class Audit(NamedTuple):
     def as_json(self) -> dict[str, object]:
         """Return everything as JSON values."""
         gates = {gate.name: gate.as_json() for gate in self.gates}
-        heartbeat = gates["heartbeat"]
-        top = (
-            "threshold_seconds",
-            "hb_count",
-            "gaps_over_threshold",
-            "max_gap_seconds",
-            "top_gaps",
-        )
+        # Where people look for them first.
+        top = {key: gates["heartbeat"].pop(key) for key in HEARTBEAT_KEYS}
         return {
             "ok": not self.failed,
             "exit_code": int(self.exit_code),
