@@ -110,7 +110,7 @@ class GlobalReadings:
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
         self.mono_ns: array[int] = array("Q")
-        self.wall_ns: array[int] = array("Q")
+        self.wall_ns: list[int | None] = []
         self.columns: dict[str, array[float]] = {name: array("d") for name in COLUMNS}
         self.histograms = Merged()
         self.disk_checks: list[float] = []  # ns
@@ -123,12 +123,12 @@ class GlobalReadings:
         return len(self.mono_ns)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Take one record; one without its two stamps has no place in time and is only counted."""
+        """Take one record; one without its stamp has no place in time and is only counted."""
         if record.get("record_type", "global_metrics") != "global_metrics":
             return
         mono, wall = whole(record, "hb_mono_ns"), whole(record, "hb_wall_ns_utc")
         self.histograms.add(record)
-        if mono is None or wall is None or max(mono, wall) >= 2**64:
+        if mono is None or mono >= 2**64:
             self.unstamped += 1
             return
         self.mono_ns.append(mono)
