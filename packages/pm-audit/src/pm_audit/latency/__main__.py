@@ -1,6 +1,7 @@
 """pm-latency-report: the latency report of a run. The shell around `pm_audit.latency`."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -81,8 +82,9 @@ def _report(run_dir: Path, options: argparse.Namespace, shell: Shell) -> ExitCod
     readings = read_run(bundle)
     report = latency_report(readings, run_dir, Profile(options.profile))
     page = _page(report, readings) if options.html is not None else None
-    write_reports(targets, report, page)
-    shell.show(options, report, report_text(report))
+    lines = list(report_text(report))
+    write_reports(targets, (json.dumps(report, indent=1) + "\n", "\n".join([*lines, ""]), page))
+    shell.show(options, report, lines)
     for path in targets:
         if path is not None:
             shell.stderr.write(f"{PROGRAM}: wrote {path}\n")

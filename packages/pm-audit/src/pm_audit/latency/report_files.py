@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pm_frames import paths
 from pm_frames.bundle import Bundle, RunState
@@ -50,15 +50,8 @@ def check_targets(bundle: Bundle, targets: Targets, *, force: bool) -> None:
             raise RunLocked("exists: give --force to overwrite it", path=path)
 
 
-def write_reports(targets: Targets, report: Mapping[str, Any], page: str | None) -> None:
-    """Write the files; raises `WriteFailed`."""
-    from pm_audit.latency.report_text import report_text
-
-    texts = (
-        json.dumps(report, indent=1) + "\n",
-        "".join(f"{line}\n" for line in report_text(report)),
-        page,
-    )
+def write_reports(targets: Targets, texts: Sequence[str | None]) -> None:
+    """Write a text into each target, none where it is None; raises `WriteFailed`."""
     for path, text in zip(targets, texts, strict=True):
         if path is not None and text is not None:
             _write(path, text)
@@ -74,5 +67,6 @@ def _write(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         scratch.replace(path)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
         raise WriteFailed(f"cannot write: {error.strerror}", path=path) from error
