@@ -13,7 +13,8 @@ from pm_frames.command import ExitCode, UsageError, chosen_runs, parse_duration,
 from pm_frames.errors import WriteFailed
 
 if TYPE_CHECKING:
-    from pm_audit.freezes import Freezes
+    from pm_audit.freezes import Freezes, Suspicion
+    from pm_audit.silence import Evidence
     from pm_frames.bundle import Bundle
 
 EPILOG = """\
@@ -52,6 +53,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _by_silence(found: Freezes) -> dict[tuple[int, str, Evidence], list[Suspicion]]:
+    """Return the suspicions of each silence together: all tokens of a shard share one."""
+    groups: dict[tuple[int, str, Evidence], list[Suspicion]] = {}
+    for one in found.suspicions:
+        groups.setdefault((one.shard_id, str(one.reason), one.evidence), []).append(one)
+    return groups
+
+
 def page(bundle: Bundle, found: Freezes) -> Iterator[str]:
     """Yield what a person reads."""
     from pm_audit.evidence import Lines
@@ -62,14 +71,16 @@ def page(bundle: Bundle, found: Freezes) -> Iterator[str]:
         f"{bundle.run_id}: {found.messages:,} messages, {found.tokens_judged:,} of "
         f"{found.tokens_heard:,} tokens and {found.shards_judged:,} shards were heard often enough to judge"
     )
-    for one in found.suspicions:
-        start = rfc3339(clock.wall_ns(one.from_mono_ns), digits=6) or f"mono {one.from_mono_ns}"
-        evidence = one.evidence
+    for (shard_id, reason, evidence), group in _by_silence(found).items():
+        start = min(one.from_mono_ns for one in group)
+        length = max(one.to_mono_ns for one in group) - start
+        shown = rfc3339(clock.wall_ns(start), digits=6) or f"mono {start}"
+        who = group[0].token_id if len(group) == 1 else f"{len(group)} tokens"
         yield (
-            f"  {start}  {(one.to_mono_ns - one.from_mono_ns) / 10**9:>12.6f} s  shard {one.shard_id:02d}  "
-            f"{one.reason}: silent {evidence.silence_ns / 10**9:.3f} s, usually at most "
-            f"{evidence.usual_silence_ns / 10**9:.3f} s; siblings had {evidence.sibling_messages:,} messages, "
-            f"it should have had {evidence.expected_messages:,}  token {one.token_id}"
+            f"  {shown}  suspect for up to {length / 10**9:.3f} s  shard {shard_id:02d}, {who}  {reason}: "
+            f"silent {evidence.silence_ns / 10**9:.3f} s (usually up to "
+            f"{evidence.usual_silence_ns / 10**9:.3f} s), while siblings had "
+            f"{evidence.sibling_messages:,} messages and it should have had {evidence.expected_messages:,}"
         )
     if not found.suspicions:
         yield "  no freeze is suspected"

@@ -106,7 +106,9 @@ def share(part: int, total: int) -> str:
 
 
 def duration(ns: int) -> str:
-    """Return a duration as people read it, exact to the microsecond below."""
+    """Return a duration as people read it: cut to the microsecond, below that in ns."""
+    if 0 < ns < 1000:
+        return f"{ns} ns"
     seconds, part = divmod(ns, 10**9)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)

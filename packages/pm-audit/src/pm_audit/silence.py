@@ -56,14 +56,15 @@ class Lengths:
 class Rule(NamedTuple):
     """When a silence is too long to be quiet; docs/spec/mask.md gives the reasons.
 
-    `expected` is how many messages the silent one should have had, by its share in the run.
+    `messages_min`: so many messages the siblings must have had meanwhile, and so many the silent one should
+    have had by its share in the run; fewer prove nothing.
     """
 
     percent: int = 99
     factor: int = 4
     silence_min_ns: int = 10**9
     lengths_min: int = 100
-    expected_min: int = 20
+    messages_min: int = 20
 
 
 class Evidence(NamedTuple):
@@ -104,7 +105,7 @@ class Habit:
         if not siblings_total:
             return None
         expected = int(Fraction(sibling_messages * self.messages, siblings_total))
-        if expected < rule.expected_min:
+        if min(expected, sibling_messages) < rule.messages_min:
             return None
         usual = self.times.usual(rule.percent), self.siblings.usual(rule.percent)
         if silence_ns < rule.factor * usual[0] or sibling_messages < rule.factor * usual[1]:
