@@ -15,7 +15,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--enable-logging=stderr", "--v=0", "--hide-scrollbars", "--virtual-time-budget=4000",
 ]  # fmt: skip
-FAULT = '[[fault]]\nkind = "close"\ncode = 1006\nat = 2.0\nconnection = 2\n'
+FAULT = '[[fault]]\nkind = "close"\ncode = 1006\nsince = "open"\nat = 1.5\nconnection = 2\ncount = 1\n'
 # Run in a copy of the page: what was drawn, what was fetched, and what a zoom of one panel does to all.
 PROBE = """<script>
 const inked = canvas => {
@@ -46,7 +46,7 @@ def run_dir(venue: Callable, capture: Callable, tmp_path: Path) -> Path:
     """A capture of four seconds, one connection of which is lost and comes back."""
     (tmp_path / "faults.toml").write_text(FAULT, encoding="utf-8")
     served = venue("--seed", "7", "--markets", "12", "--rate", "400", "--faults", str(tmp_path / "faults.toml"))  # fmt: skip
-    process = capture(served, "monday", "--ws-shards", "3", "--duration-seconds", "5")
+    process = capture(served, "monday", "--ws-shards", "3", "--duration-seconds", "4")
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     return Path(out.strip())

@@ -86,3 +86,12 @@ def test_the_words_about_what_is_drawn() -> None:
     assert "86,400 intervals are drawn as 60 points of 58 intervals" in words
     assert "7 bands were joined" in words
     assert "▼" in words
+
+
+def test_the_chart_library_is_the_one_that_was_published() -> None:
+    from hashlib import sha256
+    from importlib.resources import files
+
+    web = files("pm_audit.latency").joinpath("web")
+    digests = {name: sha256(web.joinpath(name).read_bytes()).hexdigest()[:16] for name in ("uPlot.iife.min.js", "uPlot.min.css")}  # fmt: skip
+    assert digests == {"uPlot.iife.min.js": "19c8d4c6ad88929a", "uPlot.min.css": "df630c6a8d6f8eea"}

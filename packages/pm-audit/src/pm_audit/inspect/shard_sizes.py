@@ -58,7 +58,7 @@ def _read(shard: Shard, found: dict[str, Any], problems: list[str]) -> None:
         problems.append(f"{name}: ends with {torn} bytes of an entry")
     if records > pairs:
         problems.append(f"{name}: {records - pairs} entries whose frames are not whole")
-    if found["unindexed_bytes"]:
+    elif found["unindexed_bytes"]:
         problems.append(
             f"{found['frames_path']}: {found['unindexed_bytes']} bytes that no idx entry names"
         )
