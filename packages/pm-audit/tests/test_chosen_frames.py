@@ -99,3 +99,28 @@ def test_a_shard_without_idx_has_nothing_to_show(made: Any, tmp_path: Path) -> N
     (run_dir / "capture" / "shard_00.idx").unlink()
     shown = [c.shard_id for c in chosen_frames(open_bundle(run_dir), Choice())]
     assert shown == [1, 1]
+
+
+def test_a_wall_clock_that_jumps_back_hides_nothing(made: Any, tmp_path: Path) -> None:
+    from pm_frames.frames import encode_frame, read_frames
+    from pm_frames.index import encode_entry, entry_of
+
+    run = made.clean_run()
+    run.frames = {0: []}
+    run_dir = made.write_run(tmp_path / "steps", run)
+    path = run_dir / "capture" / "shard_00.frames"
+    walls = [10, 20, 30, 15, 25, 35]
+    path.write_bytes(
+        b"".join(
+            encode_frame(b"{}", rx_mono_ns=n, rx_wall_ns_utc=wall, flags=1)
+            for n, wall in enumerate(walls)
+        )
+    )
+    entries = [encode_entry(entry_of(frame), 2) for frame in read_frames(path)]
+    path.with_suffix(".idx").write_bytes(b"".join(entries))
+    for since in range(8, 38):
+        for before in range(since, 38):
+            points = (TimePoint(since, relative=False), TimePoint(before, relative=False))
+            choice = Choice(since=points[0], before=points[1])
+            shown = [c.frame.rx_wall_ns_utc for c in chosen_frames(open_bundle(run_dir), choice)]
+            assert shown == [wall for wall in walls if since <= wall < before]
