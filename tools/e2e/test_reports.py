@@ -15,7 +15,9 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--enable-logging=stderr", "--v=0", "--hide-scrollbars", "--virtual-time-budget=4000",
 ]  # fmt: skip
-FAULT = '[[fault]]\nkind = "close"\ncode = 1006\nsince = "open"\nat = 1.5\nconnection = 2\ncount = 1\n'
+FAULT = (
+    '[[fault]]\nkind = "close"\ncode = 1006\nsince = "open"\nat = 1.5\nconnection = 2\ncount = 1\n'
+)
 # Run in a copy of the page: what was drawn, what was fetched, and what a zoom of one panel does to all.
 PROBE = """<script>
 const inked = canvas => {

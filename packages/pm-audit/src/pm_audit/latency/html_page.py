@@ -223,7 +223,7 @@ def _tables(report: Report) -> Iterator[str]:
         ("between heartbeats, s", "heartbeat.dt_s"),
         ("idle, quietest shard, s", "rx_idle.global_any_shard_s"),
         ("refresh, ms", "refresh.duration_ms"),
-        *((f"{name} depth", f"queue_depth.{name}.max") for name in report["queue_depth"]),
+        *((name, f"queue_depth.{name}.max") for name in report["queue_depth"]),
     )
     yield _table(
         "By interval",
