@@ -1,0 +1,1 @@
+"""What is inside a run bundle, whatever state it is in."""

@@ -1,0 +1,340 @@
+"""Each gate on hand-made bundles: what passes, what fails, and that missing evidence fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pm_audit.gates import GATES, Limits, Profile
+
+S = 10**9
+T0 = 1_000 * S
+METRICS = "metrics/global.ndjson"
+
+
+def test_a_clean_run_passes_every_gate(judge_run: Any, made: Any) -> None:
+    judged = judge_run(made.clean_run())
+    assert {name: str(gate.status) for name, gate in judged.gates.items()} == dict.fromkeys(
+        GATES, "passed"
+    )
+
+
+def without_heartbeats(run: Any) -> Any:
+    run.runlog[:] = [one for one in run.runlog if one["record_type"] != "heartbeat"]
+    return run
+
+
+def with_beats(made: Any, *offsets: int, stop: int) -> Any:
+    """A run with heartbeats at these ns after its start."""
+    run = without_heartbeats(made.clean_run())
+    run.runlog[:] = [one for one in run.runlog if one["record_type"] != "capture_stop"]
+    run.runlog[:] = [one for one in run.runlog if one["record_type"] != "disconnect"]
+    run.runlog += [made.heartbeat(T0 + offset) for offset in offsets]
+    run.runlog.append(made.record("capture_stop", T0 + stop, reason="sigint"))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("offsets", "stop", "over"),
+    [
+        ((2 * S, 4 * S), 6 * S, 0),  # 2.0 s exactly, start and stop included
+        ((2 * S, 4 * S + 1), 6 * S, 1),  # 2.000000001 s between two heartbeats
+        ((2 * S + 1, 4 * S), 6 * S, 1),  # from the start to the first
+        ((2 * S, 4 * S), 6 * S + 1, 1),  # from the last to the stop
+        ((2 * S + 1, 4 * S + 2), 6 * S + 3, 3),
+    ],
+)
+def test_a_gap_fails_when_it_is_strictly_over_the_threshold(
+    judge_run: Any, made: Any, offsets: tuple[int, ...], stop: int, over: int
+) -> None:
+    judged = judge_run(with_beats(made, *offsets, stop=stop))
+    assert judged.gates["heartbeat"].figures["gaps_over_threshold"] == over
+    assert judged.codes("heartbeat") == (["gaps_over_threshold"] if over else [])
+
+
+def test_the_threshold_can_be_set(judge_run: Any, made: Any) -> None:
+    run = with_beats(made, 3 * S, stop=6 * S)
+    assert judge_run(run, limits=Limits(heartbeat_gap_ns=3 * S)).codes("heartbeat") == []
+
+
+def test_a_run_without_heartbeats_fails(judge_run: Any, made: Any) -> None:
+    run = with_beats(made, stop=1 * S)  # not one gap is over the threshold
+    judged = judge_run(run)
+    assert judged.gates["heartbeat"].figures["gaps_over_threshold"] == 0
+    assert judged.codes("heartbeat") == ["no_heartbeats"]
+
+
+def test_a_crash_fails_because_nothing_says_when_it_ended(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    del run.runlog[-3:]
+    assert judge_run(run, sealed=False).codes("heartbeat") == ["no_stop"]
+
+
+def test_heartbeats_that_go_back_fail(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    beat = next(one for one in run.runlog if one["record_type"] == "heartbeat")
+    beat["ts_mono_ns"] += 2 * S
+    assert judge_run(run).codes("heartbeat") == ["heartbeats_back"]
+    del beat["hb_mono_ns"]
+
+
+def test_a_heartbeat_without_its_stamp_fails(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    del next(one for one in run.runlog if one["record_type"] == "heartbeat")["hb_mono_ns"]
+    assert judge_run(run).codes("heartbeat") == ["malformed_heartbeats"]
+
+
+def test_top_gaps_tell_what_happened_meanwhile(judge_run: Any, made: Any) -> None:
+    judged = judge_run(with_beats(made, 3 * S, 4 * S, stop=5 * S))
+    (longest, *others) = judged.gates["heartbeat"].figures["top_gaps"]
+    assert longest["gap_seconds"] == 3.0
+    assert (longest["from_type"], longest["to_type"]) == ("run_start", "heartbeat")
+    assert longest["record_types_between"]["subscribe_attempt"] == 2
+    assert [one["gap_ns"] for one in others] == [S, S]
+
+
+def test_a_planned_refresh_passes(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    run.runlog += [
+        made.disconnect(T0 + 3 * S, T0 + 3 * S - 5, planned=True, shard=1),
+        made.connect(T0 + 4 * S, 1, 2),
+        made.subscribe(T0 + 4 * S + 1, "c", shard=1, number=2),
+    ]
+    judged = judge_run(run)
+    assert judged.failed() == []
+    assert judged.gates["reconnects"].figures["planned_disconnects"] == {"universe_refresh": 3}
+
+
+def test_a_fault_fails(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    run.runlog += [
+        made.disconnect(T0 + 3 * S, T0 + 3 * S - 5, shard=1),
+        made.reconnect(T0 + 3 * S + 1, 1),
+        made.connect(T0 + 4 * S, 1, 2),
+        made.subscribe(T0 + 4 * S + 1, "c", shard=1, number=2),
+    ]
+    judged = judge_run(run)
+    assert judged.codes("reconnects") == ["reconnects_total", "midrun_disconnected_incidents"]
+    assert judged.failed() == ["reconnects"]
+
+
+def test_an_outage_that_is_open_at_the_end_fails(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    run.runlog.append(made.disconnect(T0 + 3 * S, T0 + 3 * S, shard=1))
+    judged = judge_run(run)
+    assert judged.codes("reconnects") == ["midrun_disconnected_incidents"]
+    assert judged.evidence.connections.outages[0].until_mono_ns is None
+
+
+def test_a_connection_on_top_of_an_open_one_is_a_fault(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    run.runlog.append(made.connect(T0 + 3 * S, 0, 2))
+    assert judge_run(run).codes("reconnects") == ["midrun_disconnected_incidents"]
+
+
+def change_metrics(run: Any, **more: Any) -> Any:
+    for one in run.metrics:
+        one.update(more)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "gate", "code"),
+    [
+        ("loop_lag_ms_max_last_interval", 10.0, "loop_lag", None),
+        ("loop_lag_ms_max_last_interval", 10.000001, "loop_lag", "loop_lag_p99_ms"),
+        ("ws_in_q_depth_max", 199, "pressure", None),
+        ("write_q_depth_max", 200, "pressure", "pressure_streaks"),
+        ("ws_rx_to_parsed_ms_p99", 50, "pressure", "pressure_streaks"),
+        ("ws_rx_to_applied_ms_p99", 99.999, "pressure", None),
+        ("ws_rx_to_applied_ms_p99", 100, "pressure", "pressure_streaks"),
+        ("backpressure_ns_p99", 24_999_999, "pressure", None),
+        ("backpressure_ns_p99", 25_000_000, "pressure", "pressure_streaks"),
+    ],
+)
+def test_latency_gates_at_their_thresholds(
+    judge_run: Any, made: Any, key: str, value: float, gate: str, code: str | None
+) -> None:
+    judged = judge_run(change_metrics(made.clean_run(), **{key: value}))
+    assert judged.codes(gate) == ([code] if code else [])
+    assert judged.failed() == ([gate] if code else [])
+
+
+def test_one_long_lag_fails_the_largest(judge_run: Any, made: Any) -> None:
+    run = made.clean_run(seconds=250)
+    run.metrics[70]["loop_lag_ms_max_last_interval"] = 100.000001
+    assert judge_run(run).codes("loop_lag") == ["loop_lag_max_ms"]
+
+
+def test_four_intervals_under_pressure_are_no_streak(judge_run: Any, made: Any) -> None:
+    run = made.clean_run(seconds=12)
+    for one in run.metrics[:4] + run.metrics[5:9]:
+        one["backpressure_ns_p99"] = 25_000_000
+    judged = judge_run(run)
+    assert judged.failed() == []
+    assert judged.gates["pressure"].figures["worst_streak"] == 4
+
+
+def test_drops_fail(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    for one in run.metrics[3:]:
+        one["dropped_messages_total"] = 2
+    run.metrics[3]["dropped_messages_count"] = 2
+    assert judge_run(run).codes("drops") == ["dropped_messages_total"]
+
+
+@pytest.mark.parametrize("total", [[0, 3, 3, 3, 3, 3, 3, 3], [0, 3, 2, 3, 3, 3, 3, 3]])
+def test_drops_that_do_not_add_up_fail(judge_run: Any, made: Any, total: list[int]) -> None:
+    run = made.clean_run()
+    for one, count in zip(run.metrics, total, strict=True):
+        one["dropped_messages_total"] = count
+    assert "drops_disagree" in judge_run(run).codes("drops")
+
+
+EVIDENCE: list[tuple[str, Callable[[Path], object], list[str]]] = [
+    ("no metrics", lambda run: (run / METRICS).unlink(), ["drops", "loop_lag", "pressure"]),
+    (
+        "empty metrics",
+        lambda run: (run / METRICS).write_bytes(b""),
+        ["drops", "loop_lag", "pressure"],
+    ),
+    (
+        "a damaged metrics line",
+        lambda run: (run / METRICS).write_bytes(b"{\n" + (run / METRICS).read_bytes()),
+        ["drops", "loop_lag", "pressure"],
+    ),
+    (
+        "a record less at the end",
+        lambda run: cut_lines(run / METRICS, slice(0, -2)),
+        ["drops", "loop_lag", "pressure"],
+    ),
+    (
+        "a record less in the middle",
+        lambda run: cut_lines(run / METRICS, slice(3, None), keep=2),
+        ["drops", "loop_lag", "pressure"],
+    ),
+    ("no runlog", lambda run: (run / "runlog.ndjson").unlink(), ["heartbeat", "reconnects"]),
+    (
+        "a damaged runlog line",
+        lambda run: (run / "runlog.ndjson").write_bytes(
+            (run / "runlog.ndjson").read_bytes() + b"[1]\n"
+        ),
+        ["heartbeat", "reconnects"],
+    ),
+    ("fatal.json", lambda run: (run / "fatal.json").write_text('{"fatal_reason": "X"}'), ["fatal"]),
+    ("a damaged fatal.json", lambda run: (run / "fatal.json").write_text("{"), ["fatal"]),
+]
+
+
+def cut_lines(path: Path, kept: slice, keep: int = 0) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:keep] + lines[kept]))
+
+
+@pytest.mark.parametrize(("name", "spoil", "failed"), EVIDENCE, ids=[one[0] for one in EVIDENCE])
+def test_missing_evidence_fails(
+    judge_run: Any, made: Any, name: str, spoil: Callable[[Path], object], failed: list[str]
+) -> None:
+    assert judge_run(made.clean_run(), spoil=spoil).failed() == failed
+
+
+KEYS = {
+    "loop_lag_ms_max_last_interval": "loop_lag",
+    "dropped_messages_count": "drops",
+    "dropped_messages_total": "drops",
+    "backpressure_ns_p99": "pressure",
+    "backpressure_ns_count": "pressure",
+    "ws_rx_to_parsed_ms_p99": "pressure",
+    "ws_rx_to_applied_ms_p99": "pressure",
+    "ws_rx_to_applied_ms_count": "pressure",
+    "ws_in_q_depth_max": "pressure",
+    "parse_q_depth_max": "pressure",
+    "write_q_depth_max": "pressure",
+}
+
+
+@pytest.mark.parametrize("value", [None, "1", -1, True, float("nan")])
+@pytest.mark.parametrize("key", KEYS)
+def test_a_missing_input_fails_its_gate(judge_run: Any, made: Any, key: str, value: Any) -> None:
+    run = made.clean_run()
+    if value is None:
+        del run.metrics[2][key]
+    else:
+        run.metrics[2][key] = value
+    assert judge_run(run).failed() == [KEYS[key]]
+
+
+def test_metrics_without_stamps_cover_nothing(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    del run.metrics[2]["elapsed_ns"]
+    assert judge_run(run).failed() == ["drops", "loop_lag", "pressure"]
+
+
+def test_a_series_without_samples_fails(judge_run: Any, made: Any) -> None:
+    run = change_metrics(made.clean_run(), ws_rx_to_applied_ms_count=0, ws_rx_to_applied_ms_p99=0)
+    assert judge_run(run).codes("pressure") == ["empty_pressure_metrics"]
+
+
+@pytest.mark.parametrize(
+    ("report", "codes"),
+    [
+        ({"crc_mismatch": 1, "exit_code": 4}, ["crc_mismatch"]),
+        ({"exit_code": 4, "verdict": "a shard is missing"}, ["verify_corrupt"]),
+        ({"exit_code": 2}, ["verify_corrupt"]),
+        ({"exit_code": 3}, []),
+    ],
+)
+def test_crc(judge_run: Any, made: Any, report: dict[str, Any], codes: list[str]) -> None:
+    assert judge_run(made.clean_run(), report=made.verified(**report)).codes("crc") == codes
+
+
+def test_the_profile_data_loss_does_not_count_latency(judge_run: Any, made: Any) -> None:
+    run = change_metrics(
+        made.clean_run(), loop_lag_ms_max_last_interval=500, backpressure_ns_p99=10**9
+    )
+    judged = judge_run(run, profile=Profile.DATA_LOSS)
+    assert judged.failed() == []
+    assert judged.gates["loop_lag"].status == "not_counted"
+    assert judged.codes("pressure") == ["pressure_streaks"]
+
+
+def test_an_offline_capture_has_no_latency_gates(judge_run: Any, made: Any) -> None:
+    run = with_beats(made, stop=S)
+    run.manifest["fixtures_dir"] = "testdata/fixtures"
+    change_metrics(run, loop_lag_ms_max_last_interval=500)
+    judged = judge_run(run)
+    assert judged.failed() == []
+    assert judged.gates["loop_lag"].status == "not_applicable"
+    assert "offline" in (judged.gates["pressure"].note or "")
+
+
+def test_a_slice_is_judged_by_its_window(
+    judge_run: Any, made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pm_frames.bundle import Bundle
+
+    window = (T0 + 2 * S, T0 + 5 * S)
+    monkeypatch.setattr(Bundle, "emit_window", window, raising=False)
+    run = made.clean_run()
+    # Out of the window the loop stood still.
+    run.runlog[:] = [
+        one for one in run.runlog if one["record_type"] != "heartbeat" or window[0] <= one["ts_mono_ns"] < window[1]
+    ]  # fmt: skip
+    judged = judge_run(run, spoil=lambda run_dir: (run_dir / METRICS).unlink())
+    assert judged.failed() == []
+    assert judged.gates["drops"].status == "not_applicable"
+    figures = judged.gates["heartbeat"].figures
+    assert (figures["hb_count"], figures["max_gap_seconds"]) == (3, 1.0)
+
+
+def test_reasons_have_stable_words_and_sentences(judge_run: Any, made: Any) -> None:
+    judged = judge_run(made.clean_run(), spoil=lambda run: (run / METRICS).unlink())
+    gate = judged.gates["drops"].as_json()
+    assert gate["reasons"] == [
+        {"code": "missing_drop_metrics", "message": "there is no metrics/global.ndjson"}
+    ]
+    json.dumps(gate)

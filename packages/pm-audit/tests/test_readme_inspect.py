@@ -1,0 +1,52 @@
+"""Every pm-inspect session of the README prints what the README shows; the keys of the spec are real."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+SESSIONS = re.findall(r"^```console\n\$ pm-inspect (.*)\n((?:.*\n)*?)```$", TEXT, re.MULTILINE)
+
+
+@pytest.fixture
+def home(made: Any, tmp_path: Path) -> Path:
+    """A directory with two runs in it; of the second the process was killed inside a write."""
+    runs = tmp_path / "data" / "runs"
+    made.write_run(runs / "monday", made.clean_run())
+    run = made.clean_run()
+    run.manifest["run_id"] = "tuesday"
+    run.runlog += [
+        made.disconnect(made.T0 + 3 * made.S, made.T0 + 2 * made.S),
+        made.reconnect(made.T0 + 3 * made.S + 1),
+        made.connect(made.T0 + 4 * made.S, 0, 2),
+    ]
+    path = made.write_run(runs / "tuesday", run, sealed=False) / "capture" / "shard_01.frames"
+    path.write_bytes(path.read_bytes()[:-7])
+    return tmp_path
+
+
+def test_there_are_sessions() -> None:
+    assert len(SESSIONS) == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals on Windows")
+@pytest.mark.parametrize(("arguments", "expected"), SESSIONS)
+def test_session(home: Path, arguments: str, expected: str) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "pm_audit.inspect", *arguments.split()]
+    with subprocess.Popen(command, cwd=home, stdin=theirs, stdout=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while data := os.read(ours, 65536):
+                shown += data
+        except OSError:
+            pass  # how Linux says that the other side has closed
+        os.close(ours)
+        process.wait(timeout=60)
+    assert shown.decode().replace("\r\n", "\n") == expected
