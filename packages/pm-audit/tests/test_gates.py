@@ -338,3 +338,9 @@ def test_reasons_have_stable_words_and_sentences(judge_run: Any, made: Any) -> N
         {"code": "missing_drop_metrics", "message": "there is no metrics/global.ndjson"}
     ]
     json.dumps(gate)
+
+
+def test_a_disconnect_that_does_not_say_planned_is_a_fault(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    del next(one for one in run.runlog if one["record_type"] == "disconnect")["planned"]
+    assert judge_run(run).codes("reconnects") == ["midrun_disconnected_incidents"]

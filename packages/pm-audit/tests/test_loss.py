@@ -127,3 +127,23 @@ def test_the_books_of_a_mixed_message(made: Any) -> None:
     assert book_tokens(mixed) == ["a"]
     assert book_tokens(made.change("a")) == []
     assert book_tokens(b'[{"event_type":"bo\\u006fk","asset_id":"x"}]') == ["x"]
+
+
+def test_a_fault_takes_the_place_of_damage(made: Any, tmp_path: Path) -> None:
+    """The book that ends the fault is one of the new connection, asked for there."""
+    run = with_outage(made, planned=False)
+    run.frames[0][2:2] = [(T0 + S // 2, made.change("a")), (T0 + S, made.change("a"))]
+    # A book between the loss and the new subscription makes nothing good.
+    run.frames[0].insert(4, (T0 + 3 * S + 1, made.book("a")))
+    run_dir = made.write_run(tmp_path / "run", run)
+    path = run_dir / "capture" / "shard_00.frames"
+    ruined = list(read_frames(path))[2]
+    data = bytearray(path.read_bytes())
+    data[ruined.offset + 40] ^= 1
+    path.write_bytes(data)
+    lost = [one for one in entries_of(run_dir, "a") if one.loss in (Loss.DAMAGE, Loss.FAULT)]
+    assert [(str(one.loss), one.start_mono_ns, one.end_mono_ns) for one in lost] == [
+        ("damage", T0 + 21, T0 + 2 * S),
+        ("fault", T0 + 2 * S, T0 + 4 * S + 1),
+        ("fault", T0 + 4 * S + 1, T0 + 5 * S),
+    ]

@@ -14,7 +14,7 @@ Streaming: memory is one entry a token, whatever the length of the run.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -148,8 +148,8 @@ class LossLedger:
         self._open: dict[str, _Open] = {}
         self._live_since: dict[str, int] = {}
         self._shard: dict[str, int] = {}
-        self._on_shard: dict[int, set[str]] = {}
-        self._waiting: dict[int, set[str]] = {}
+        self._on_shard: defaultdict[int, set[str]] = defaultdict(set)
+        self._waiting: defaultdict[int, set[str]] = defaultdict(set)
         self._damaged: set[str] = set()
         self._last: dict[int, int] = {}
         self._by_flags = basis is Basis.FLAGS
@@ -178,6 +178,10 @@ class LossLedger:
     def record(self, line: int, record: Mapping[str, Any]) -> None:
         """Take a continuity record of the runlog."""
         self._apply(self.continuity.record(record), Pointer("runlog", ordinal=line))
+        token_ids = record.get("token_ids")
+        for token_id in token_ids if isinstance(token_ids, list) else ():
+            if isinstance(token_id, str):
+                self._follow(token_id)
 
     def hole(self, hole: Hole) -> None:
         """Take lost frames."""
@@ -212,6 +216,8 @@ class LossLedger:
             self._transition(Transition(token_id, State.LIVE, at, at, "book", shard_id), pointer)
             return
         self._apply(self.continuity.book(token_id, shard_id, at), pointer)
+        if self._by_flags:
+            self._follow(token_id)
 
     def _apply(self, transitions: list[Transition], pointer: Pointer) -> None:
         for transition in transitions:
@@ -248,21 +254,33 @@ class LossLedger:
         return Loss.PLANNED if before.loss is Loss.NONE else before.loss
 
     def _move(self, token_id: str, shard_id: int, state: State, at_mono_ns: int) -> None:
-        before = self._shard.get(token_id, shard_id)
-        if before != shard_id:
-            self._on_shard[before].discard(token_id)
-            self._waiting[before].discard(token_id)
-        self._shard[token_id] = shard_id
+        self._place(token_id, shard_id)
         if state is State.LIVE:
             self._live_since[token_id] = at_mono_ns
         else:
             self._live_since.pop(token_id, None)
-        self._on_shard.setdefault(shard_id, set()).add(token_id)
-        waiting = self._waiting.setdefault(shard_id, set())
         if state in _WAITING:
-            waiting.add(token_id)
+            self._waiting[shard_id].add(token_id)
         else:
-            waiting.discard(token_id)
+            self._waiting[shard_id].discard(token_id)
+
+    def _follow(self, token_id: str) -> None:
+        """Keep up with a token that another shard has claimed without a change of its state."""
+        shard_id = self.continuity.shard_of(token_id)
+        before = self._shard.get(token_id)
+        if shard_id is not None and before is not None and before != shard_id:
+            waits = token_id in self._waiting[before]
+            self._place(token_id, shard_id)
+            if waits:
+                self._waiting[shard_id].add(token_id)
+
+    def _place(self, token_id: str, shard_id: int) -> None:
+        before = self._shard.get(token_id)
+        if before is not None and before != shard_id:
+            self._on_shard[before].discard(token_id)
+            self._waiting[before].discard(token_id)
+        self._shard[token_id] = shard_id
+        self._on_shard[shard_id].add(token_id)
 
 
 def book_tokens(payload: bytes) -> list[str]:

@@ -193,9 +193,17 @@ def every_book(items: Any, basis: Basis) -> dict[str, dict[State, int]]:
     return {token: ledger.totals(token) for token in ledger.token_ids() if ledger.totals(token)}
 
 
+# Another shard claims a token that waits: no state changes, but the book comes there.
+CLAIMED: Script = [
+    (("connect", 1, 1), 1), (("subscribe", 1, ["a"]), 1), (("connect", 0, 1), 1),
+    (("subscribe", 0, ["a"]), 1), (("books", 0, ["a"]), 1), (("books", 1, ["a"]), 1),
+]  # fmt: skip
+
+
 @settings(max_examples=40, deadline=None)
 @given(script=SCRIPT)
 @example(FAULT)
+@example(CLAIMED)
 def test_a_whole_run_gives_what_the_definition_says(made: Any, script: Script) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run_dir = write(made, Path(folder), script, stop=True, runlog=True)
