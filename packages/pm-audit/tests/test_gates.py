@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pm_audit.gates import GATES, Limits, Profile
+from pm_frames.histogram import LogHistogram
 
 S = 10**9
 T0 = 1_000 * S
@@ -162,6 +163,26 @@ def test_latency_gates_at_their_thresholds(
     judged = judge_run(change_metrics(made.clean_run(), **{key: value}))
     assert judged.codes(gate) == ([code] if code else [])
     assert judged.failed() == ([gate] if code else [])
+
+
+@pytest.mark.parametrize(("whole", "codes"), [(True, []), (False, ["loop_lag_p99_ms"])])
+def test_a_percentile_comes_from_the_merged_histograms_where_all_records_have_one(
+    judge_run: Any, made: Any, whole: bool, codes: list[str]
+) -> None:
+    run = made.clean_run(seconds=20)
+    for record in run.metrics:
+        lag = LogHistogram()
+        for _ in range(9):
+            lag.record(1_000_000)
+        record["loop_lag_ns"] = lag.to_dict()
+    # One late tick of 180: below the 99th percentile it is not, alone in its interval it would be.
+    late = LogHistogram()
+    for ns in (20_000_000, *[1_000_000] * 199):
+        late.record(ns)
+    run.metrics[7] |= {"loop_lag_ms_max_last_interval": 20.0, "loop_lag_ns": late.to_dict()}
+    if not whole:
+        del run.metrics[3]["loop_lag_ns"]
+    assert judge_run(run).codes("loop_lag") == codes
 
 
 def test_one_long_lag_fails_the_largest(judge_run: Any, made: Any) -> None:

@@ -5,6 +5,7 @@ from pm_capture.collector import Pauses
 from pm_capture.disk_watch import DiskFigures
 from pm_capture.reasons import FatalReason
 from pm_capture.vitals import Guards, Vitals
+from pm_frames.histogram import LogHistogram
 
 S = 1_000_000_000
 NONE = Pauses(0, 0, 0)
@@ -18,6 +19,8 @@ def test_an_interval_begins_anew_after_it_was_told() -> None:
     vitals.disk_measured(DiskFigures(10, 7, 3, 5))
     vitals.tick_done(99)
     told = vitals.told(Pauses(2, 30, 20))
+    lag = LogHistogram.from_dict(told.pop("loop_lag_ns"))  # type: ignore[arg-type]
+    assert (lag.count, lag.min, lag.max) == (2, 1_000_000, 2_000_000)
     assert told == {
         "loop_lag_ms_max_last_interval": 2.0, "hb_tick_work_ns": 99, "gc_pauses_count": 2,
         "gc_pauses_ns_total": 30, "gc_pauses_ns_max": 20, "clock_steps_total": 0,
@@ -27,6 +30,16 @@ def test_an_interval_begins_anew_after_it_was_told() -> None:
     told = vitals.told(NONE)
     assert (told["loop_lag_ms_max_last_interval"], told["disk_check_performed"]) == (0.0, False)
     assert told["disk_free_bytes"] == 3
+
+
+def test_a_stall_counts_every_tick_that_it_swallowed() -> None:
+    vitals = Vitals(Guards())
+    for number in range(90):
+        vitals.ticked(0, (number, number, number))
+    vitals.ticked(1_000_000_000, (91, 91, 91))
+    lag = LogHistogram.from_dict(vitals.told(NONE)["loop_lag_ns"])  # type: ignore[arg-type]
+    assert (lag.count, lag.max) == (101, 1_000_000_000)
+    assert lag.quantile(95) >= 500_000_000
 
 
 def test_guards_speak_through_it() -> None:

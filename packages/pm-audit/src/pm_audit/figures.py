@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
+from pm_frames.histogram import LogHistogram
+
 NS_PER_MS: Final = 1_000_000
 STREAK_INTERVALS: Final = 5
 
@@ -71,27 +73,38 @@ def nearest_rank(values: Iterable[int], percent: int) -> int:
 
 @dataclass
 class LoopLag:
-    """The largest lateness of the loop in each interval (R198).
+    """The lateness of the loop (R198): its histogram, or where a record has none the largest of each interval.
 
-    A percentile is that of the interval maxima, which are all that metrics hold: never below the true
-    percentile of the lateness.
+    Without histograms a percentile is that of the interval maxima: never below the true one.
     """
 
     samples_ns: array[int] = field(default_factory=lambda: array("Q"))
     missing: int = 0
+    _merged: LogHistogram | None = field(default_factory=LogHistogram)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take the lag of one global record."""
         value = number(record, "loop_lag_ms_max_last_interval")
         if value is None or value * NS_PER_MS >= 2**64:
             self.missing += 1
-        else:
-            self.samples_ns.append(round(value * NS_PER_MS))
+            return
+        self.samples_ns.append(round(value * NS_PER_MS))
+        if self._merged is not None:
+            try:
+                self._merged.merge(LogHistogram.from_dict(record["loop_lag_ns"]))
+            except (KeyError, TypeError, ValueError):
+                self._merged = None
+
+    def percentile_ns(self, percent: int) -> int | None:
+        """Return a percentile of the lateness, at most 1/64 above the true one; None without a sample."""
+        if self._merged is not None and self._merged.count:
+            return self._merged.quantile(percent)
+        return nearest_rank(self.samples_ns, percent) if self.samples_ns else None
 
     @property
     def p99_ns(self) -> int | None:
         """The 99th percentile; None without a sample."""
-        return nearest_rank(self.samples_ns, 99) if self.samples_ns else None
+        return self.percentile_ns(99)
 
     @property
     def max_ns(self) -> int | None:

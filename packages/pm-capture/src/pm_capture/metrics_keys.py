@@ -108,6 +108,9 @@ GLOBAL: Mapping[str, Key] = {
     ),
     "midrun_disconnected_incident_duration_s_max": Key("s", "largest"),
     "loop_lag_ms_max_last_interval": Key("ms", "largest lateness of a 100 ms timer"),
+    "loop_lag_ns": Key(
+        "ns", "histogram of that lateness, mergeable; ticks that a stall swallowed count as late"
+    ),
     "hb_tick_work_ns": Key("ns", "work of the heartbeat before this one"),
     "gc_pauses_count": Key("", "garbage collections of the interval"),
     "gc_pauses_ns_total": Key("ns", "their time together"),

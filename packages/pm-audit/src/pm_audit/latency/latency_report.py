@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from pm_audit.figures import PRESSURES, STREAK_INTERVALS, Outage, nearest_rank, number
+from pm_audit.figures import PRESSURES, STREAK_INTERVALS, LoopLag, Outage, nearest_rank, number
 from pm_audit.gates import Gate, Limits, Profile, Status, judge
 from pm_audit.latency.connection_bands import Link
 from pm_audit.latency.lag_attribution import attribution
@@ -38,7 +38,8 @@ NOTES: Final = {
     "over samples; intervals without a sample are left out",
     "queue_depth": "pm-capture has no queue between socket and file, so its depth is always 0; a read is "
     "stamped, cut and written in one call, and what waits, waits in the kernel and shows as loop lag",
-    "loop_lag_ms": "lateness of a 100 ms timer, the largest of each interval; alone it is no loss of data "
+    "loop_lag_ms": "lateness of a 100 ms timer, the largest of each interval; percentiles are those of all "
+    "ticks where the metrics have histograms; alone it is no loss of data "
     "(R200): read it with drops, queue depth and reconnects",
     "loop_lag_attribution": "the largest measured cause, where it is at least half of the lag; files are "
     "synced in a thread of their own; the scheduler of the machine is not measured",
@@ -96,7 +97,7 @@ def latency_report(readings: RunReadings, run_dir: Path, profile: Profile) -> di
             for queue in QUEUES
         },
         "drops": _drops(readings),
-        "loop_lag_ms": series_stats(lag_ms),
+        "loop_lag_ms": _loop_lag(evidence.metrics.loop_lag),
         "heartbeat_work_ms": series_stats(work_ms),
         "disk_check_ms": series_stats(check_ms),
         "disk_check_performed_count": len(check_ms),
@@ -125,6 +126,15 @@ def latency_report(readings: RunReadings, run_dir: Path, profile: Profile) -> di
         "problems": readings.problems,
         "notes": NOTES,
     }
+
+
+def _loop_lag(lag: LoopLag) -> dict[str, Any]:
+    """The interval maxima, but true percentiles where the metrics have histograms; what the gate judges."""
+    stats = series_stats([value / 1e6 for value in lag.samples_ns])
+    for percent in (50, 95, 99):
+        ns = lag.percentile_ns(percent)
+        stats[f"p{percent}"] = None if ns is None else ns / 1e6
+    return stats
 
 
 def _gates(gates: Sequence[Gate], profile: Profile) -> dict[str, Any]:
