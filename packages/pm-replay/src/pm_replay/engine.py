@@ -255,6 +255,7 @@ class Engine:
                         token.ask = min(levels, default=NO_SIDE)
             token.stated_bid = change.best_bid
             token.stated_ask = change.best_ask
+            token.changed_px = price
             if token.mark != serial:
                 token.mark = serial
                 touched.append(token)

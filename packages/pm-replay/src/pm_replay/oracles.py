@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pm_frames.events import Settled
-from pm_replay.book_hash import Hashed, candidates, find_terms
-from pm_replay.e6 import PX_ONE_E6
+from pm_replay.book_hash import Hashed, candidates, find_terms, price_forms
+from pm_replay.e6 import PX_ONE_E6, from_e6
 from pm_replay.token import Token
 
 UNSTATED, SETTLED, UNSETTLED = (int(each) for each in Settled)
@@ -116,7 +116,14 @@ class Oracles:
             min_size=market.min_size, tick_size=market.tick_size, neg_risk=market.neg_risk
         )
         book = Hashed(market.condition_id, token.token_id, token.group_text, token.bids, token.asks)
-        found = find_terms(book, stated, terms, ["", *market.trade_prices])
+        # A change at the touch is often a trade whose print comes later: its price may be in the hash.
+        changed = [
+            form
+            for each in market.tokens[:2]
+            if each.changed_px >= 0
+            for form in price_forms(from_e6(each.changed_px))
+        ]
+        found = find_terms(book, stated, terms, ["", *market.trade_prices, *changed])
         if found is not None:
             market.min_size, market.tick_size, market.neg_risk = found
             self._outcome(token, "hash", "verified")

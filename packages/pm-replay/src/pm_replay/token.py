@@ -47,6 +47,7 @@ class Token(L2):
     """A token's book, whether it can be known, and what the messages said of it last."""
 
     __slots__ = (
+        "changed_px",
         "chosen", "depth_told", "group_frame", "group_hash", "group_settled", "group_shard",
         "group_text", "known", "last_told", "mark", "market", "number", "shard", "state", "stated_ask",
         "stated_bid", "token_id",
@@ -62,6 +63,7 @@ class Token(L2):
         # Whether the levels are those of the venue: live, and a whole book since the last break.
         self.known = False
         self.shard = -1  # where that book came from
+        self.changed_px = -1  # price of the last change
         self.mark = 0  # serial of the message that touched this token last
         self.stated_bid: str | None = None
         self.stated_ask: str | None = None
