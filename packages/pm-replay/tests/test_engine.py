@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from pm_frames.continuity import State
 from pm_frames.events import Event, Kind, MarketChange, Settled
-from pm_replay.engine import Options
 from pm_replay.pipeline import Request
+from pm_replay.telling import Options
 
 TOKENS = ("1001", "1002")
 PRICES = [f"0.{n:02d}" for n in range(1, 100, 7)]

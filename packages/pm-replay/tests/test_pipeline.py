@@ -21,8 +21,8 @@ from bundles import (
 
 from pm_frames.command import TimePoint, UsageError
 from pm_frames.events import EndReason, Event, EventReader, Kind, RunState
-from pm_replay.engine import Options
 from pm_replay.pipeline import Request, mono_of
+from pm_replay.telling import Options
 
 UNIVERSE = {
     "universe_version": 0,

@@ -17,9 +17,10 @@ from pm_frames.frames import Frame
 from pm_frames.merge import Item
 from pm_frames.records import CONTINUITY
 from pm_frames.runlog import RunlogReader
-from pm_replay.engine import Engine, Options
+from pm_replay.engine import Engine
 from pm_replay.oracles import SAMPLE_EVERY, Oracles
 from pm_replay.registry import Registry
+from pm_replay.telling import Options
 from pm_replay.verdicts import Verdicts
 
 RECORD_TYPES: Final = CONTINUITY | {"universe_refresh", "heartbeat"}
