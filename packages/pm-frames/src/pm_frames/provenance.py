@@ -107,8 +107,8 @@ def _parent(path: Path, value: object) -> Parent:
 
 def _value(path: Path, values: Mapping[str, Any], key: str, kind: type) -> Any:
     value = values.get(key)
-    whole = isinstance(value, kind) and not isinstance(value, bool)
-    if not whole or (kind is int and value < 0):
+    sound = isinstance(value, kind) and not isinstance(value, bool)
+    if not sound or (isinstance(value, int) and value < 0):
         raise BundleError(
             f"{key} is not as it must be", path=path, expected=kind.__name__, found=value
         )
