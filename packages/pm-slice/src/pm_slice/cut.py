@@ -12,7 +12,6 @@ from pm_frames.bundle import RunState, open_bundle, read_json
 from pm_frames.command import TimePoint, UsageError
 from pm_frames.files import Files
 from pm_frames.frames import Frame
-from pm_frames.layout import Version
 from pm_frames.provenance import SLICE_VERSION, EmitWindow
 from pm_frames.selection import Selection, select_tokens
 from pm_frames.watermark import read_watermark
@@ -165,7 +164,7 @@ class Slicer:
         if asked.kind == "frames":
             return asked.start or 0, asked.end
         first = source.first_from(asked.start or 0)
-        return first, None if asked.end is None else source.first_from(asked.end + 1)
+        return first, None if asked.end is None else source.first_from(asked.end + 1, end=True)
 
     def _stamps_of(self, first: int, stop: int | None) -> tuple[int, int | None]:
         (source,) = self.sources
@@ -188,7 +187,7 @@ class Slicer:
         before = self.window.before_mono_ns
         return (
             source.first_at(self.window.from_mono_ns),
-            source.count if before is None else source.first_at(before),
+            source.count if before is None else source.first_at(before, end=True),
         )
 
     def default_id(self) -> str:
@@ -227,7 +226,7 @@ class Slicer:
             at = source.end_offset() if source.count else 0
             outcome.report(shard_id=number, kind=source.problem, ordinal=source.count, offset=at)
         first, stop = self.bounds(source) if source.count else (0, 0)
-        shard = new.shard(number, source.version if source.count else Version.V2)
+        shard = new.shard(number, source.version)
         copy = _Copy(shard, new, self._origin(source), source)
         if source.count:
             lead_in = LeadIn(

@@ -10,7 +10,8 @@ from pm_frames.damage import FIELD_KINDS
 from pm_frames.errors import CorruptFrame, CorruptIndex, MissingFile
 from pm_frames.frames import Fault, Frame, frame_at
 from pm_frames.index import IdxEntry, IndexCursor, entry_of
-from pm_frames.layout import HEADER
+from pm_frames.layout import HEADER, Version
+from pm_frames.scan import find_version
 from pm_frames.shard import Shard
 from pm_frames.window import Window
 
@@ -38,17 +39,19 @@ class SourceShard:
         self.shard_id = shard.shard_id
         self.problem: str | None = None
         self.count = 0
+        self.version = Version.V2
         self._stack = ExitStack()
         try:
-            self.version = shard.version
             idx_window = self._stack.enter_context(Window(shard.idx_path))
             self._window = self._stack.enter_context(Window(shard.frames_path, span=SPAN_SMALL))
-            self.cursor = IndexCursor(idx_window, self.version)
-            self.count = shard.pairs()
         except MissingFile:
             self.problem = "idx_missing"
-        except CorruptFrame as error:
-            self.problem = error.kind
+        else:
+            # Of the idx or of a later frame where the first magic is damaged.
+            shard.version = find_version(self._window, idx_window, shard.payload_max)
+            self.version = shard.version
+            self.cursor = IndexCursor(idx_window, self.version)
+            self.count = shard.pairs()
         if self.problem is None:
             if self.count < self.cursor.count:
                 self.problem = "idx_long"
@@ -84,25 +87,32 @@ class SourceShard:
             return 0
         return self.entry(self.count - 1).offset_frames + self.size_of(self.count - 1)
 
-    def first_at(self, mono_ns: int) -> int:
-        """Return the first ordinal whose stamp is at or after `mono_ns`."""
-        return self._first(lambda entry: entry.rx_mono_ns, mono_ns)
+    def first_at(self, mono_ns: int, *, end: bool = False) -> int:
+        """Return the first ordinal whose stamp is at or after `mono_ns`.
 
-    def first_from(self, offset: int) -> int:
-        """Return the first ordinal whose frame begins at or after `offset`."""
-        return self._first(lambda entry: entry.offset_frames, offset)
+        An unsound frame has no stamp: one that stands between is behind this place, or, at the `end` of a
+        window, before it, so that whoever reads the window meets it.
+        """
+        return self._first(lambda entry: entry.rx_mono_ns, mono_ns, end=end)
 
-    def _first(self, key: Callable[[IdxEntry], int], value: int) -> int:
+    def first_from(self, offset: int, *, end: bool = False) -> int:
+        """Return the first ordinal whose frame begins at or after `offset`; `end` as in `first_at`."""
+        return self._first(lambda entry: entry.offset_frames, offset, end=end)
+
+    def _first(self, key: Callable[[IdxEntry], int], value: int, *, end: bool) -> int:
         """Bisect, and do not believe it: an entry that lies ends up beside the place that it moved."""
         ordinals = range(self.count)
         found = bisect_left(ordinals, value, key=lambda ordinal: key(self.entry(ordinal)))
         beside = [ordinal for ordinal in (found - 1, found) if 0 <= ordinal < self.count]
         if all(isinstance(self.frame(ordinal), Frame) for ordinal in beside):
             return found
+        after_sound = 0
         for ordinal in ordinals:
-            if isinstance(self.frame(ordinal), Frame) and key(self.entry(ordinal)) >= value:
-                return ordinal
-        return self.count
+            if isinstance(self.frame(ordinal), Frame):
+                if key(self.entry(ordinal)) >= value:
+                    return ordinal if end else after_sound
+                after_sound = ordinal + 1
+        return self.count if end else after_sound
 
     def frame(self, ordinal: int) -> Frame | Unsound:
         """Return the frame of one entry, believed only if both agree in everything."""
