@@ -27,8 +27,11 @@ OVERLAP: Final = 32
 
 
 def wanted(frame: Frame, tokens: frozenset[str] | None) -> bool:
-    """Return whether a frame belongs to a choice of tokens: it carries one of them, or none at all."""
-    if tokens is None:
+    """Return whether a frame belongs to a choice of tokens: it carries one of them, or none at all.
+
+    The first frame of a connection always does: where there is no runlog, it says that there was a loss.
+    """
+    if tokens is None or frame.flags & Flag.FIRST:
         return True
     carried = peek(frame.payload).token_ids
     return not carried or not tokens.isdisjoint(carried)

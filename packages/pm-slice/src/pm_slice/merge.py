@@ -17,12 +17,13 @@ from pm_frames.command import UsageError
 from pm_frames.files import Files
 from pm_frames.provenance import Parent
 from pm_slice.new_bundle import NewBundle
-from pm_slice.origin_map import RUNLOG_MAP, OriginMap
+from pm_slice.origin_map import RUNLOG_MAP, MapBuilder, OriginMap, map_name
 from pm_slice.runlog_cut import Line, lines
 from pm_slice.view import boot_of
 
 MERGE_VERSION: Final = 1
 MERGE: Final = "merge.json"
+ALIKE: Final = ("emit_from_mono_ns", "emit_before_mono_ns", "token_ids", "ancestors")
 SUMMED: Final = ("frames_total", "bytes_total", "durable_frames_total")
 
 
@@ -118,9 +119,9 @@ def _check(parts: list[_Part]) -> bool:
     boots = {boot_of(part.bundle, part.number) for part in parts}
     origins = {part.origin for part in parts}
     if len(origins) == 1 and None not in origins:
-        windows = {part.bundle.emit_window for part in parts}
-        if len(windows) > 1:
-            raise UsageError("slices of one run are merged only if they have one window")
+        documents = [part.bundle.provenance.document for part in parts if part.bundle.provenance]
+        if any(one[key] != documents[0][key] for one in documents for key in ALIKE):
+            raise UsageError("slices of one run are merged if window and tokens are the same")
         held = [shard for part in parts for shard in part.shards]
         if len(set(held)) < len(held):
             raise UsageError(
@@ -196,7 +197,7 @@ def _merge_runlogs(new: NewBundle, parts: list[_Part], run_id: str | None) -> st
     """Write the runlog of the whole; `run_id` None keeps lines as they are. Returns the stop reason."""
     if not any(part.bundle.runlog_path.is_file() for part in parts):
         return None
-    file, reason = new.file(paths.RUNLOG), None
+    file, places, reason = new.file(paths.RUNLOG), MapBuilder(), None
     rewriting = _Rewriting(parts, run_id)
     streams = [_tagged(part) for part in parts]
     last = -1
@@ -206,12 +207,15 @@ def _merge_runlogs(new: NewBundle, parts: list[_Part], run_id: str | None) -> st
                 continue  # the same line of the same runlog, in several parts
             last = line.place.ordinal
             file.add(line.data)
+            places.add(line.place, len(line.data))
         else:
             file.add(rewriting.line(line, part))
         record = line.record or {}
         if record.get("record_type") == "capture_stop":
             reason = str(record.get("reason"))
     file.close()
+    if run_id is None:
+        new.add_file(RUNLOG_MAP, places.finish())
     return reason
 
 
@@ -262,10 +266,11 @@ def _copy_documents(new: NewBundle, parts: list[_Part], merged: Merged) -> None:
     manifest = {**first.manifest, "run_id": merged.run_id}
     if shards:
         manifest["shards"] = {**shards, "assignments": ordered}
-    if not first.origin:
+    if first.bundle.provenance is None:
         manifest["shard_range"] = None
-    for key in ("slice_id", "source_run_id"):
-        manifest.pop(key, None)
+    else:
+        manifest["slice_id"] = new.target.name
+        _merge_provenance(new, parts, first.bundle.provenance.document)
     new.add_json(paths.MANIFEST, manifest)
     new.add_json(
         MERGE,
@@ -284,5 +289,24 @@ def _copy_documents(new: NewBundle, parts: list[_Part], merged: Merged) -> None:
                 for part in parts
             ],
             "notes": merged.notes,
+        },
+    )
+
+
+def _merge_provenance(new: NewBundle, parts: list[_Part], first: Mapping[str, Any]) -> None:
+    """What is put together out of slices of one run is a slice of it."""
+    documents = [part.bundle.provenance.document for part in parts if part.bundle.provenance]
+    shards = {key: one for document in documents for key, one in document["shards"].items()}
+    for part in parts:
+        for shard in part.shards:
+            new.copy_file(map_name(shard), part.bundle.path / map_name(shard))
+    new.add_json(
+        paths.SLICE,
+        {
+            **first,
+            "slice_id": new.target.name,
+            "shards": {key: shards[key] for key in sorted(shards, key=int)},
+            "damage": [one for document in documents for one in document["damage"]],
+            "damage_count": sum(document["damage_count"] for document in documents),
         },
     )
