@@ -204,8 +204,8 @@ class SeekableReader(RawIOBase):
             )  # fmt: skip
         size = _ENTRY.size + (4 if descriptor & CHECKSUMS else 0)
         start = footer_at - count * size - _HEADER.size
-        header = self._bytes(start, _HEADER.size) if start >= 0 else b""
-        if header != _HEADER.pack(SKIPPABLE, count * size + _FOOTER.size):
+        header = _HEADER.unpack(self._bytes(start, _HEADER.size)) if start >= 0 else ()
+        if header != (SKIPPABLE, count * size + _FOOTER.size):
             raise CorruptArchive(
                 "the seek table is not the skippable frame that it must be",
                 path=self._path,

@@ -85,10 +85,14 @@ class Slicer:
         self.wish = wish
         self.tokens = self._chosen_tokens()
         self._stack = ExitStack()
-        self.sources = [
-            self._stack.enter_context(SourceShard(shard)) for shard in self._chosen_shards()
-        ]
-        self.window = self._window(watermark)
+        try:
+            self.sources = [
+                self._stack.enter_context(SourceShard(shard)) for shard in self._chosen_shards()
+            ]
+            self.window = self._window(watermark)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the files of the source."""

@@ -108,6 +108,7 @@ class LeadIn:
     def _look_at(self, ordinal: int) -> None:
         frame = self._source.frame(ordinal)
         if isinstance(frame, Unsound):
+            self._sticky.append(ordinal)  # it may have been one, so it is told
             return
         for token in books_in(frame.payload):
             if self._tokens is None or token in self._tokens:
