@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pm_frames.errors import CorruptArchive, MissingFile
 from pm_frames.seekable import CHUNK_MAX, SeekableReader, codec, table
 
+FULL = os.environ.get("PM_TEST_CAMPAIGN") == "full"
 CHUNKS = [b"a" * 1000, b"", b"bcd", bytes(range(99)) * 9]
 
 
@@ -74,7 +76,7 @@ def test_every_flipped_bit_is_noticed_or_changes_nothing(archive: Path, tmp_path
     data, plain = archive.read_bytes(), b"".join(CHUNKS)
     noticed = 0
     for at in range(len(data)):
-        for bit in range(8):
+        for bit in range(8) if FULL else (at % 8, (at + 5) % 8):
             hurt = bytearray(data)
             hurt[at] ^= 1 << bit
             path = tmp_path / "hurt.zst"
@@ -86,7 +88,7 @@ def test_every_flipped_bit_is_noticed_or_changes_nothing(archive: Path, tmp_path
                 noticed += 1
             else:
                 assert found == plain
-    assert noticed > 7 * len(data)  # an empty frame is never read
+    assert noticed > (7 if FULL else 1.7) * len(data)  # an empty frame is never read
 
 
 def test_every_cut_is_noticed(archive: Path, tmp_path: Path) -> None:
