@@ -1,8 +1,6 @@
 """The frames of several bundles in one order, each with where it stands: nothing is changed or re-timed.
 
-Within a boot (`boot_id`) the receive clock orders; between boots, which have no clock in common, the wall
-clock does: boots are put in the order of their starts where they do not overlap, and interleave by
-wall time where they do.
+Within a boot (`boot_id`) the receive clock orders, between boots, which have no clock in common, the wall clock.
 """
 
 from collections.abc import Iterator, Sequence
