@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pm_frames import paths
 from pm_frames.errors import BundleError, CorruptFrame, MissingFile
@@ -21,6 +21,9 @@ from pm_frames.merge import FrameSource, Item, continuity_records, merge, merge_
 from pm_frames.paths import shard_paths
 from pm_frames.runlog import read_runlog
 from pm_frames.shard import Shard
+
+if TYPE_CHECKING:
+    from pm_frames.provenance import EmitWindow, Provenance
 
 __all__ = [
     "Bundle",
@@ -76,6 +79,22 @@ class Bundle:
             return read_json(self.path / paths.SEAL)
         except MissingFile:
             return None
+
+    @cached_property
+    def provenance(self) -> Provenance | None:
+        """Where a slice came from, None for any other bundle; raises what `read_provenance` raises."""
+        from pm_frames.provenance import read_provenance
+
+        return read_provenance(self.path)
+
+    @property
+    def emit_window(self) -> EmitWindow | None:
+        """What counts in a slice, as (from, before) in ns of the receive clock; None: everything does.
+
+        What is stamped before is the lead-in: it sets the state at the start of the window and is not
+        itself part of what the slice says. Raises what `read_provenance` raises.
+        """
+        return None if self.provenance is None else self.provenance.window
 
     @property
     def run_id(self) -> str:

@@ -152,3 +152,13 @@ class WriteFailed(BundleError):
         super().__init__(message, path=path, offset=offset, expected=expected, found=found)
         self.frames_whole = frames_whole
         self.entries_whole = entries_whole
+
+
+class CorruptArchive(BundleError):
+    """A `.frames.zst` file cannot be decompressed, or its seek table is not as it must be."""
+
+
+class MissingLibrary(BundleError):
+    """Something is compressed, and no library that can read it is installed."""
+
+    exit_code = 2

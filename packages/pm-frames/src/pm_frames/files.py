@@ -36,6 +36,13 @@ class Files(Protocol):
         """Return when the names in a directory are on the device."""
 
 
+class RemovingFiles(Files, Protocol):
+    """What a tool may ask that also takes files away."""
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file."""
+
+
 _APPEND_NEW = (
     os.O_WRONLY
     | os.O_CREAT
@@ -77,6 +84,9 @@ class OsFiles:
 
     def replace(self, source: Path, target: Path) -> None:
         os.replace(source, target)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink()
 
     def sync_directory(self, path: Path) -> None:
         if sys.platform == "win32":

@@ -11,6 +11,7 @@ RUNLOG: Final = "runlog.ndjson"
 LOCK: Final = ".lock"
 RESERVE: Final = ".reserve"
 SEAL: Final = "seal.json"
+SLICE: Final = "slice.json"
 SUMS: Final = "SHA256SUMS"
 FATAL: Final = "fatal.json"
 MISSING_TOKENS: Final = "missing_tokens.json"
@@ -22,13 +23,15 @@ METRICS_GLOBAL: Final = "metrics/global.ndjson"
 LATENCY_REPORT: Final = "latency_report.json"
 LATENCY_REPORT_TEXT: Final = "latency_report.txt"
 
+ARCHIVED: Final = ".zst"
+
 # What SHA256SUMS leaves out: files that change after the seal, and the seal itself.
 UNSEALED: Final = frozenset(
     {LOCK, RESERVE, WATERMARK, SEAL, SUMS, LATENCY_REPORT, LATENCY_REPORT_TEXT}
 )
 
 _RUN_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?")
-_SHARD = re.compile(r"shard_(\d{2,18})\.(frames|idx)", re.ASCII)
+_SHARD = re.compile(r"shard_(\d{2,18})\.(frames|idx|frames\.zst)", re.ASCII)
 _UNIVERSE = re.compile(r"(\d{6,18})\.json", re.ASCII)
 
 
@@ -61,17 +64,24 @@ def shard_paths(run_dir: Path, shard_id: int) -> tuple[Path, Path]:
 def shard_ids(run_dir: Path, suffix: str = "frames") -> list[int]:
     """Return the numbers of the shards with a .frames (or .idx) file, in numeric order.
 
+    A .frames file may be there as it is or archived, as .frames.zst.
+
     A name that `shard_paths` would not make (`shard_7`, `shard_007`) is an unknown file, not a shard.
     """
-    found = []
+    found = set()
     for path in _listed(run_dir / CAPTURE):
         match = _SHARD.fullmatch(path.name)
-        if match is None or match[2] != suffix:
+        if match is None or match[2].removesuffix(ARCHIVED) != suffix:
             continue
         shard_id = int(match[1])
         if f"{shard_id:02d}" == match[1]:
-            found.append(shard_id)
+            found.add(shard_id)
     return sorted(found)
+
+
+def archived_path(frames_path: Path) -> Path:
+    """Return where a .frames file is, or would be, when it is archived."""
+    return frames_path.with_name(frames_path.name + ARCHIVED)
 
 
 def universe_path(run_dir: Path, version: int) -> Path:

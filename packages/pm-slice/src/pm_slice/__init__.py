@@ -1,0 +1,1 @@
+"""Cut windows out of run bundles, put bundles together, and archive them, without touching a byte."""

@@ -1,0 +1,76 @@
+"""A real capture, cut, cut again, merged, archived: judged by the other programs."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pm_frames import open_bundle
+
+# What the runlog counts speaks of the whole run; a verifier must not hold it against a slice.
+OF_THE_WHOLE_RUN = {"PMV063", "PMV064"}
+
+
+@pytest.fixture
+def captured(venue: Callable, capture: Callable, tmp_path: Path) -> Path:
+    """Three seconds of a generated venue on two shards."""
+    served = venue("--seed", "7")
+    capturing = capture(served, "day", "--ws-shards", "2", "--duration-seconds", "3")
+    assert capturing.wait(timeout=60) == 0
+    return tmp_path / "runs" / "day"
+
+
+def run(*words: str, cwd: Path, code: int = 0) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, cwd=cwd, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+def contents(path: Path, *names: str) -> dict[str, bytes]:
+    files = [file for name in names for file in sorted(path.glob(name)) if file.is_file()]
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
+
+
+def test_a_capture_is_cut_put_together_and_archived(
+    captured: Path, program: Callable[[str], str], verify: Callable, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    cut, join, pack = (program(name) for name in ("pm-slice", "pm-merge", "pm-archive"))
+    before = contents(captured, "**/*") if os.name != "nt" else {}
+
+    window = ["--from", "+1s", "--to", "+2s"]
+    assert run(cut, str(captured), *window, "--out", "second", cwd=tmp_path) == "second\n"
+    sliced = open_bundle(tmp_path / "second")
+    first, last = sliced.emit_window
+    frames = [frame for _, _, frame in open_bundle(captured).frames()]
+    wanted = [frame.payload for frame in frames if first <= frame.rx_mono_ns < last]
+    there = [frame for _, _, frame in sliced.frames()]
+    assert len(wanted) > 50
+    assert [frame.payload for frame in there if frame.rx_mono_ns >= first] == wanted
+    assert 0 < len(there) - len(wanted) < len(frames) - len(wanted)  # a lead-in, not everything
+
+    _, report = verify(tmp_path / "second")
+    assert {finding["code"] for finding in report["findings"]} <= OF_THE_WHOLE_RUN
+
+    for shard in "01":
+        run(cut, str(captured), "--shard", shard, "--out", f"shard{shard}", cwd=tmp_path)
+    run(join, "shard1", "shard0", "--out", "whole", cwd=tmp_path)
+    same = ("capture/shard_*", "runlog.ndjson", "universe/*.json", "metrics/*")
+    assert contents(tmp_path / "whole", *same) == contents(captured, *same)
+    assert verify(tmp_path / "whole")[0] == 0
+
+    run(pack, str(captured), "--level", "3", cwd=tmp_path)
+    assert not list(captured.glob("capture/*.frames"))
+    assert [frame for _, _, frame in open_bundle(captured).frames()] == frames
+    run(cut, str(captured), *window, "--out", "again", cwd=tmp_path)
+    kept = ("capture/*", "runlog.ndjson", "source/*")
+    assert contents(tmp_path / "again", *kept) == contents(tmp_path / "second", *kept)
+    run(pack, str(captured), "--restore", cwd=tmp_path)
+    assert contents(captured, "**/*") == before or os.name == "nt"
+    assert verify(captured)[0] == 0
+    assert json.loads((tmp_path / "second/slice.json").read_bytes())["damage"] == []
+    print(f"{len(frames)} frames, {time.monotonic() - began:.1f} s")
