@@ -130,7 +130,7 @@ def faults(session: nox.Session) -> None:
     session.run(
         "pytest", "-q", "-s", "-c", "tools/pytest.ini",
         "packages/pm-frames/tests", "packages/pm-verify/tests", *session.posargs,
-        env={"PM_TEST_CAMPAIGN": "full"},
+        "--hypothesis-profile=default", env={"PM_TEST_CAMPAIGN": "full"},
     )  # fmt: skip
 
 
