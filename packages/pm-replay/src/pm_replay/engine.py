@@ -78,6 +78,7 @@ class Engine(Telling):
         self._last_stamp: dict[int, int] = {}
         self._filtered = registry.is_filtered
         self._serial = 0
+        self.frames = 0  # that were fed
         self._read: dict[type[Message], Callable[[Any], None]] = {
             PriceChange: self._price_change if options.full else self._passed_over,
             Book: self._book,
@@ -90,20 +91,21 @@ class Engine(Telling):
 
     def frame(self, shard: int, ordinal: int, frame: Frame) -> None:
         """Feed a frame, in merge order."""
-        self._mono = frame.rx_mono_ns
+        _, _, flags, mono, _, _, payload = frame
+        self._mono = mono
         self._shard = shard
         self._frame = ordinal
         self._serial += 1
-        if frame.flags & _FIRST:
-            self._first_of_connection(shard, frame.rx_mono_ns)
-        payload = frame.payload
+        if flags & _FIRST:
+            self._first_of_connection(shard, mono)
         read = self._read
         if self._filtered and self._is_of_others(payload):
             self.counts["prefilter_skipped_frames"] += 1
         else:
             for message in self.decoder.decode(payload, shard, ordinal):
                 read[type(message)](message)
-        self._last_stamp[shard] = frame.rx_mono_ns
+        self._last_stamp[shard] = mono
+        self.frames += 1
         if self._events or self._definitions or self._depth:
             self._end_of_input()
 
@@ -141,7 +143,7 @@ class Engine(Telling):
             if token.group_settled == UNSETTLED:
                 self.oracles.unsettled(token)
             else:
-                self.oracles.close_group(token)
+                self.oracles.close_group(token, sampled=self._sampled())
 
     # The messages of the venue.
 
@@ -150,6 +152,10 @@ class Engine(Telling):
         text = message.timestamp
         self._serial = serial = self._serial + 1
         prices, sizes, tokens, shard = self._prices, self._sizes, self.registry.tokens, self._shard
+        oracles = self.oracles
+        sampled = oracles.is_sampled(serial)
+        quick = not sampled and oracles.counts_only
+        agree = 0
         touched: list[Token] = []
         for change in message.price_changes:
             token = tokens.get(change.asset_id) or self._token(change.asset_id, message.market)
@@ -163,8 +169,11 @@ class Engine(Telling):
                 self.decoder.schema_error("change_invalid")
                 continue
             if text != token.group_text or change.hash != token.group_hash:
-                if token.group_settled >= 0:
-                    self.oracles.close_group(token)
+                if token.group_settled == SETTLED and quick:
+                    agree += 1
+                elif token.group_settled >= 0:
+                    oracles.close_group(token, sampled=sampled)
+                token.group_settled = -1
                 token.group_text = text
                 token.group_hash = change.hash
             if side == "BUY":
@@ -195,6 +204,7 @@ class Engine(Telling):
                 touched.append(token)
             if token.depth_told:
                 self._depth.append(self._level(token, price, size, side != "BUY"))
+        oracles.agree += agree
         if not touched:
             return
         ts = self._times.get(text)
@@ -242,13 +252,7 @@ class Engine(Telling):
             for form in reversed(price_forms(message.last_trade_price)):
                 token.market.traded(form)
         ts = self._time(message.timestamp)
-        if token.known and token.shard == self._shard:
-            if token.group_settled == UNSETTLED and token.group_text == message.timestamp:
-                self.oracles.unsettled(token)
-            else:
-                self.oracles.close_group(token)
-            token.group_shard, token.group_frame = self._shard, self._frame
-            self.oracles.snapshot(token, bids.levels, asks.levels)
+        self._compare(token, message.timestamp, bids.levels, asks.levels)
         self._transitions(self.continuity.book(token.token_id, self._shard, self._mono))
         if self._options.full and not self._is_live_here(token):
             self.counts["withheld_books"] += 1
@@ -259,10 +263,22 @@ class Engine(Telling):
         token.group_text, token.group_hash = message.timestamp, message.hash
         token.mark = self._serial
         token.group_shard, token.group_frame = self._shard, self._frame
-        self.oracles.whole_book(token)
+        if self._sampled():
+            self.oracles.sample(token)
         if self._options.depth and self.emitting and token.chosen:
             self._whole_depth(token)
         self._top(token, ts, SETTLED)
+
+    def _compare(self, token: Token, text: str, bids: dict[int, int], asks: dict[int, int]) -> None:
+        """Judge our book by a whole one that has arrived, before that takes its place."""
+        if not token.known or token.shard != self._shard:
+            return
+        if token.group_settled == UNSETTLED and token.group_text == text:
+            self.oracles.unsettled(token)
+        else:
+            self.oracles.close_group(token, sampled=self._sampled())
+        token.group_shard, token.group_frame = self._shard, self._frame
+        self.oracles.snapshot(token, bids, asks)
 
     def _trade(self, message: Trade) -> None:
         token = self._token(message.asset_id, message.market)
@@ -293,7 +309,7 @@ class Engine(Telling):
             return
         for each in token.market.tokens:
             self.oracles.close_group(
-                each
+                each, sampled=self._sampled()
             )  # while the tick is still the one that they were hashed with
         token.market.tick_size = message.new_tick_size
         if self._options.full:
@@ -342,6 +358,9 @@ class Engine(Telling):
 
     # Continuity.
 
+    def _sampled(self) -> bool:
+        return self.oracles.is_sampled(self._serial)
+
     def _is_live_here(self, token: Token) -> bool:
         """Return whether a book of the connection that this frame came on can be believed."""
         return token.state is State.LIVE and self.continuity.shard_of(token.token_id) == self._shard
@@ -360,7 +379,7 @@ class Engine(Telling):
                 if token.group_settled == UNSETTLED:
                     self.oracles.unsettled(token)
                 else:
-                    self.oracles.close_group(token)
+                    self.oracles.close_group(token, sampled=self._sampled())
                 token.forget()
             if self._options.full:
                 self._event(
