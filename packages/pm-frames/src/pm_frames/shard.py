@@ -67,6 +67,14 @@ class Shard:
         the first entry that disagrees in any of its five fields or breaks the chain of offsets. With
         `stop` None both files must end together as well. Holds one window or one frame.
         """
+        for block in self.blocks(start, stop):
+            yield from block
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[list[Frame]]:
+        """Yield the same frames in lists, as many as a window of 1 MiB holds; none of them is empty.
+
+        What `frames` raises is raised after the list that ends with the frame before it.
+        """
         with Window(self.idx_path) as idx_window, Window(self.frames_path) as window:
             cursor = IndexCursor(idx_window, self.version)
             ordinal = min(start, cursor.count)
@@ -85,9 +93,10 @@ class Shard:
                 )
                 if not frames:
                     frames = [self._one(window, cursor, ordinal, offset, last_mono)]
-                yield from frames
+                # Taken before the list is given away.
                 ordinal += len(frames)
                 offset, last_mono = frames[-1].end, frames[-1].rx_mono_ns
+                yield frames
             if stop is None:
                 self._check_ends(window, cursor, offset)
 

@@ -19,11 +19,17 @@ from pm_replay.sentinel import SAMPLE_BYTES, Sentinel
 
 _KEEPALIVES: Final = frozenset({b"PONG", b"PING"})
 _ARRAY: Final = ord("[")
-_KEY: Final = b'":'
+# Outside of texts a colon follows each key and nothing else. One inside a text raises the count, so a payload
+# whose count is that of the expected keys has these keys and no others.
+KEY: Final = b":"
 _EXAMPLES_MAX: Final = 64
 
-_decode_one = msgspec.json.Decoder(Fast).decode
+decode_one = msgspec.json.Decoder(Fast).decode
 _decode_list = msgspec.json.Decoder(list[Fast]).decode
+
+
+# What the decoders raise for what they do not take: by type, by encoding, empty, too deep.
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError)
 
 
 class Example(NamedTuple):
@@ -53,22 +59,21 @@ class Decoder:
         """Return the messages of a payload."""
         try:
             if payload[0] != _ARRAY:
-                message = _decode_one(payload)
-                if type(message) is PriceChange:  # nearly every frame
-                    keys = 4 + 7 * len(message.price_changes)
-                else:
-                    keys = expected_keys(message)
-                if payload.count(_KEY) == keys:
-                    self.fast += 1
-                    return (message,)
-            else:
-                found = _decode_list(payload)
-                if found and payload.count(_KEY) == sum(map(expected_keys, found)):
-                    self.fast += 1
-                    self._items(len(found))
-                    return found
-        except (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError):
+                return self.take(decode_one(payload), payload, shard, frame)
+            found = _decode_list(payload)
+            if found and payload.count(KEY) == sum(map(expected_keys, found)):
+                self.fast += 1
+                self._items(len(found))
+                return found
+        except UNREADABLE:
             pass
+        return self._lenient(payload, shard, frame)
+
+    def take(self, message: Fast, payload: bytes, shard: int, frame: int) -> Sequence[Message]:
+        """Return the messages of a payload that `decode_one` has read as this one."""
+        if payload.count(KEY) == expected_keys(message):
+            self.fast += 1
+            return (message,)
         return self._lenient(payload, shard, frame)
 
     def schema_error(self, kind: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pm_frames.continuity import Basis, Continuity, State, Transition
 from pm_frames.events import NO_TOKEN, NONE, RUNLOG_SHARD, Kind, MarketChange, Settled
@@ -20,6 +20,7 @@ from pm_frames.events.slots import (
 )
 from pm_frames.frames import Frame
 from pm_frames.layout import Flag
+from pm_frames.merge import Row
 from pm_frames.peek import peek
 from pm_replay.book import Side
 from pm_replay.book_hash import price_forms
@@ -29,6 +30,7 @@ from pm_replay.lifecycle import Lifecycles
 from pm_replay.messages import (
     BestBidAsk,
     Book,
+    Fast,
     Lifecycle,
     Message,
     PriceChange,
@@ -89,8 +91,17 @@ class Engine(Telling):
             Unknown: self._unknown,
         }
 
-    def frame(self, shard: int, ordinal: int, frame: Frame) -> None:
-        """Feed a frame, in merge order."""
+    def feed(self, rows: Sequence[Row]) -> None:
+        """Feed rows of frames, in merge order; stops where `full` becomes true."""
+        for _, shard, ordinal, frame in rows:
+            self.frame(shard, ordinal, cast("Frame", frame))
+            if self.full:
+                return
+
+    def frame(
+        self, shard: int, ordinal: int, frame: Frame, message: Fast | None = None
+    ) -> None:
+        """Feed a frame, in merge order; `message` is what `decode_one` has made of it, if it was asked."""
         _, _, flags, mono, _, _, payload = frame
         self._mono = mono
         self._shard = shard
@@ -102,8 +113,13 @@ class Engine(Telling):
         if self._filtered and self._is_of_others(payload):
             self.counts["prefilter_skipped_frames"] += 1
         else:
-            for message in self.decoder.decode(payload, shard, ordinal):
-                read[type(message)](message)
+            decoder = self.decoder
+            for each in (
+                decoder.decode(payload, shard, ordinal)
+                if message is None
+                else decoder.take(message, payload, shard, ordinal)
+            ):
+                read[type(each)](each)
         self._last_stamp[shard] = mono
         self.frames += 1
         if self._events or self._definitions or self._depth:

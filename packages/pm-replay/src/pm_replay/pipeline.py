@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,9 +14,10 @@ from pm_frames.errors import BundleError
 from pm_frames.events import EndReason, EventWriter, Header, RunState
 from pm_frames.events.event_writer import FLUSH_PIECES, Sink
 from pm_frames.frames import Frame
-from pm_frames.merge import Item
+from pm_frames.merge import Item, Row
 from pm_frames.records import CONTINUITY
 from pm_frames.runlog import RunlogReader
+from pm_replay.batch_engine import BatchEngine
 from pm_replay.engine import Engine
 from pm_replay.oracles import SAMPLE_EVERY, Oracles
 from pm_replay.registry import Registry
@@ -66,13 +67,19 @@ class Result(NamedTuple):
 
 
 def replay(
-    bundle: Bundle, request: Request, sink: Sink | None, *, pace: Pace | None = None
+    bundle: Bundle,
+    request: Request,
+    sink: Sink | None,
+    *,
+    pace: Pace | None = None,
+    make_engine: type[Engine] = BatchEngine,
 ) -> Result:
     """Replay a run into a sink, to its END. What the sink raises comes through.
 
     Damage does not raise: the stream ends there with the reason ERROR, and the error is in the result.
+    `make_engine` is `Engine` where the reference itself is wanted; both give the same bytes.
     """
-    return _Replay(bundle, request, sink, pace).run()
+    return _Replay(bundle, request, sink, pace, make_engine).run()
 
 
 def mono_of(bundle: Bundle, point: TimePoint) -> int:
@@ -122,7 +129,12 @@ def records_of(path: Path) -> Iterator[Mapping[str, Any]]:
 
 class _Replay:
     def __init__(
-        self, bundle: Bundle, request: Request, sink: Sink | None, pace: Pace | None
+        self,
+        bundle: Bundle,
+        request: Request,
+        sink: Sink | None,
+        pace: Pace | None,
+        make_engine: type[Engine],
     ) -> None:
         self.pace = pace
         self.bundle = bundle
@@ -138,7 +150,7 @@ class _Replay:
         self.writer = EventWriter(
             sink, self._header(), flush_pieces=FLUSH_PIECES if pace is None else 1
         )
-        self.engine = Engine(
+        self.engine: Engine = make_engine(
             Registry(request.chosen),
             self.basis,
             request.options,
@@ -160,21 +172,15 @@ class _Replay:
         engine = self.engine
         try:
             self._begin()
-            items: Iterable[tuple[int, int, Item]] = self._items()
-            for shard, ordinal, item in items if self.pace is None else self.pace(items):
-                stamp: int = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
-                if stamp >= self.before:
-                    reason = self._limit_reason
-                    break
-                if self.waiting:
-                    self._look(shard, stamp)
-                if isinstance(item, Frame):
-                    engine.frame(shard, ordinal, item)
-                else:
-                    self._record(ordinal, item)
-                self.last = stamp
-                if engine.full:
-                    reason = EndReason.LIMIT
+            for rows in self._rows():
+                last, shard, _, _ = rows[-1]
+                if not self.waiting and last < self.before and shard >= 0 and not engine.limited:
+                    engine.feed(rows)
+                    self.last = last
+                    continue
+                stopped = self._one_by_one(rows)
+                if stopped is not None:
+                    reason = stopped
                     break
             else:
                 if self.state in (BundleState.CRASHED, BundleState.FATAL) and not self.stopped:
@@ -205,9 +211,31 @@ class _Replay:
             self.engine.clock(t0, wall)
         self.engine.emitting = self.start is None
 
-    def _items(self) -> Iterator[tuple[int, int, Item]]:
+    def _one_by_one(self, rows: Sequence[Row]) -> EndReason | None:
+        """Feed rows of which one may be the last or change what is told; return why no more is to be read."""
+        for stamp, shard, ordinal, item in rows:
+            if stamp >= self.before:
+                return self._limit_reason
+            if self.waiting:
+                self._look(shard, stamp)
+            if isinstance(item, Frame):
+                self.engine.frame(shard, ordinal, item)
+            else:
+                self._record(ordinal, item)
+            self.last = stamp
+            if self.engine.full:
+                return EndReason.LIMIT
+        return None
+
+    def _rows(self) -> Iterator[list[Row]]:
         torn_ok = self.state is not BundleState.ENDED
-        return self.bundle.merged(records_of(self.bundle.runlog_path), torn_ok=torn_ok)
+        records = records_of(self.bundle.runlog_path)
+        if self.pace is None:
+            yield from self.bundle.merged_blocks(records, torn_ok=torn_ok)
+            return
+        for shard, ordinal, item in self.pace(self.bundle.merged(records, torn_ok=torn_ok)):
+            stamp: int = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
+            yield [(stamp, shard, ordinal, item)]
 
     def _look(self, shard: int, stamp: int) -> None:
         """Do what depends on the time, before the frame or record of that time is fed."""
