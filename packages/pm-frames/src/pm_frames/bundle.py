@@ -20,13 +20,13 @@ from pm_frames.lock import is_locked
 from pm_frames.merge import (
     BlockSource,
     Item,
-    Row,
     continuity_records,
     merge,
     merge_blocks,
     merge_with_records,
 )
 from pm_frames.paths import shard_paths
+from pm_frames.rows import FrameRow, Row
 from pm_frames.runlog import read_runlog
 from pm_frames.shard import Shard
 
@@ -193,7 +193,7 @@ class _WholePart:
     def frames(self) -> Iterator[Frame]:
         return self._shard.frames(stop=self._stop) if self._stop else iter(())
 
-    def blocks(self) -> Iterator[list[Frame]]:
+    def blocks(self) -> Iterator[list[FrameRow]]:
         return self._shard.blocks(stop=self._stop) if self._stop else iter(())
 
 

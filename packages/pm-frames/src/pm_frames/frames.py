@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
-from struct import Struct
 from typing import NamedTuple, NoReturn
 
 from pm_frames.checksum import crc32
@@ -69,10 +68,6 @@ class Fault(NamedTuple):
     expected: object
     found: object
 
-
-# A header of version 2 whose magic and version are one field.
-_HEADER_V2 = Struct("<10sHQQII")
-_KIND_V2 = MAGIC[Version.V2] + Version.V2.to_bytes(2, "little")
 
 MESSAGES = {
     "bad_magic": "no frame begins here",
@@ -286,8 +281,6 @@ def decode_run(
     next of them says, its place `shift` bytes further. This is the path that has to be fast: why a row
     ends is for the caller to find out, and a stamp that goes back ends one too.
     """
-    if version == Version.V2 and entries is not None:
-        return _decode_indexed(data, start, offset, payload_max, last_mono, entries, shift)
     unpack = HEADER[version].unpack_from
     make_frame = tuple.__new__  # half the time of Frame(...)
     magic = MAGIC[version]
@@ -322,48 +315,6 @@ def decode_run(
         frames.append(
             make_frame(Frame, (place, version, fields[2], last_mono, wall, fields[-1], payload))
         )
-        start = end
-    return frames
-
-
-def _decode_indexed(
-    data: bytes,
-    start: int,
-    offset: int,
-    payload_max: int,
-    last_mono: int,
-    entries: Iterable[tuple[int, ...]],
-    shift: int,
-) -> list[Frame]:
-    """`decode_run` for what is read nearly always: version 2 with its idx."""
-    unpack = _HEADER_V2.unpack_from
-    make_frame = tuple.__new__
-    version = Version.V2
-    last_start = len(data) - _HEADER_V2.size
-    distance = offset - start + shift
-    frames: list[Frame] = []
-    append = frames.append
-    for entry in entries:
-        if start > last_start:
-            break
-        kind, flags, mono, wall, length, crc = unpack(data, start)
-        if (
-            entry != (start + distance, mono, wall, length, crc)
-            or kind != _KIND_V2
-            or flags & CRITICAL_UNKNOWN
-            or length > payload_max
-            or mono < last_mono
-        ):
-            break
-        begin = start + _HEADER_V2.size
-        end = begin + length
-        payload = data[begin:end]
-        if crc32(payload) != crc or end > len(data):
-            break
-        append(
-            make_frame(Frame, (start + distance - shift, version, flags, mono, wall, crc, payload))
-        )
-        last_mono = mono
         start = end
     return frames
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
-from itertools import count, repeat
+from itertools import count
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
@@ -24,11 +24,11 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 from pm_frames.errors import BundleError, CorruptFrame
 from pm_frames.frames import Frame
 from pm_frames.records import CONTINUITY
+from pm_frames.rows import FrameRow, RecordRow, Row
 
 RUNLOG_SHARD: Final = -1
 
 Item: TypeAlias = Frame | Mapping[str, Any]
-Row: TypeAlias = tuple[int, int, int, Item]  # stamp, shard, ordinal, item
 
 
 class FrameSource(Protocol):
@@ -44,9 +44,9 @@ class FrameSource(Protocol):
 
 
 class BlockSource(FrameSource, Protocol):
-    """A source that gives the same frames in lists too; it lets no stamp go back."""
+    """A source that gives the same frames as lists of rows too; it lets no stamp go back."""
 
-    def blocks(self) -> Iterator[list[Frame]]: ...
+    def blocks(self) -> Iterator[list[FrameRow]]: ...
 
 
 def merge(shards: Sequence[FrameSource]) -> Iterator[tuple[int, int, Frame]]:
@@ -81,12 +81,12 @@ def merge_blocks(
     *,
     runlog_path: Path | None = None,
 ) -> Iterator[list[Row]]:
-    """Yield what `merge_with_records` yields, in its order, in lists of (stamp, shard, ordinal, item).
+    """Yield what `merge_with_records` yields, in its order, in lists of rows.
 
     A record is a list by itself. What `merge_with_records` raises is raised after the same items.
     """
     runs = [_Run(RUNLOG_SHARD, _record_rows(_records_of(records, runlog_path)))]
-    runs += [_Run(shard.shard_id, _frame_rows(shard)) for shard in shards]
+    runs += [_Run(shard.shard_id, shard.blocks()) for shard in shards]
     runs = [run for run in runs if run.load()]
     while runs:
         # Up to the end of the block that ends first, nothing can still come in between.
@@ -96,7 +96,7 @@ def merge_blocks(
         for run in runs:
             rows += run.take(stamp, shard_id)
         # Each run is in order, which makes this a merge. Stamp, shard and ordinal tell any two rows apart, so
-        # the comparison never reaches an item.
+        # the comparison never reaches a payload.
         rows.sort()
         if shard_id == RUNLOG_SHARD:
             record = rows.pop()
@@ -128,23 +128,23 @@ class _Run:
 
     __slots__ = ("_at", "_blocks", "_rows", "_shard_id")
 
-    def __init__(self, shard_id: int, blocks: Iterator[list[Row]]) -> None:
+    def __init__(self, shard_id: int, blocks: Iterator[Sequence[Row]]) -> None:
         self._shard_id = shard_id
         self._blocks = blocks
-        self._rows: list[Row] = []
+        self._rows: Sequence[Row] = ()
         self._at = 0
 
     def load(self) -> bool:
         """Go on with the next block; return whether there is one."""
         self._at = 0
-        self._rows = next(self._blocks, [])
+        self._rows = next(self._blocks, ())
         return bool(self._rows)
 
     def end(self) -> tuple[int, int]:
         """Return stamp and shard of the last row of the block."""
         return self._rows[-1][0], self._shard_id
 
-    def take(self, stamp: int, shard_id: int) -> list[Row]:
+    def take(self, stamp: int, shard_id: int) -> Sequence[Row]:
         """Return the rows up to that stamp and shard, both included, that were not taken yet."""
         start = self._at
         before = stamp + (self._shard_id <= shard_id)
@@ -152,16 +152,7 @@ class _Run:
         return self._rows[start : self._at]
 
 
-def _frame_rows(shard: BlockSource) -> Iterator[list[Row]]:
-    shard_id = repeat(shard.shard_id)
-    ordinals = count()
-    for frames in shard.blocks():
-        # The stamps go first: zip stops at their end without having drawn an ordinal more.
-        stamps = [frame.rx_mono_ns for frame in frames]
-        yield list(zip(stamps, shard_id, ordinals, frames, strict=False))
-
-
-def _record_rows(source: _Source) -> Iterator[list[Row]]:
+def _record_rows(source: _Source) -> Iterator[list[RecordRow]]:
     before = 0
     for ordinal in count():
         following = source.next_item()
@@ -170,7 +161,8 @@ def _record_rows(source: _Source) -> Iterator[list[Row]]:
         if following[0] < before:
             raise source.decreasing(ordinal, before, *following)
         before = following[0]
-        yield [(before, RUNLOG_SHARD, ordinal, following[1])]
+        record = cast("Mapping[str, Any]", following[1])
+        yield [(before, RUNLOG_SHARD, ordinal, 0, record)]
 
 
 def _merged(sources: Sequence[_Source]) -> Iterator[tuple[int, int, Item]]:

@@ -8,22 +8,19 @@ is one price change of two tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pm_frames.events import Kind, Settled
 from pm_frames.events.slots import BATCH_END, SETTLED_SHIFT, SLOT
-from pm_frames.frames import Frame
 from pm_frames.layout import Flag
-from pm_frames.merge import Row
-from pm_replay.decoder import KEY, UNREADABLE, decode_one
+from pm_frames.rows import FrameRow
+from pm_replay.decoder import UNREADABLE, decode_one
 from pm_replay.e6 import NO_SIDE
 from pm_replay.engine import Engine
 from pm_replay.messages import PriceChange
 
-_ARRAY: Final = ord("[")
 _FIRST: Final = int(Flag.FIRST)
 _TOB: Final = int(Kind.TOB)
-_KEYS: Final = 18  # of a price change with two changes
 _SIDES: Final = frozenset({"BUYSELL", "SELLBUY", "BUYBUY", "SELLSELL"})
 _UNSTATED, _SETTLED, _UNSETTLED = (int(each) for each in Settled)
 _SERIALS: Final = 2  # that a frame with one message takes
@@ -38,13 +35,10 @@ class BatchEngine(Engine):
         super().__init__(*settings)
         self.quick = 0  # frames that the loop took
         self._is_quick = (
-            self._plain
-            and self._options.full
-            and not self._filtered
-            and self.oracles.counts_only
+            self._plain and self._options.full and not self._filtered and self.oracles.counts_only
         )
 
-    def feed(self, rows: Sequence[Row]) -> None:  # noqa: C901, PLR0912, PLR0915
+    def feed(self, rows: Sequence[FrameRow]) -> None:  # noqa: C901, PLR0912, PLR0915
         """Feed rows of frames, in merge order; stops where `full` becomes true."""
         if not (self._is_quick and self.emitting):
             super().feed(rows)
@@ -58,107 +52,100 @@ class BatchEngine(Engine):
         tell = events.append
         taken = agreed = 0
 
-        for mono, shard, ordinal, frame in cast("Sequence[tuple[int, int, int, Frame]]", rows):
-            payload = frame[6]
+        for row in rows:
+            mono, shard, ordinal, flags, payload = row
             message = None
-            if not frame[2] & _FIRST and payload[:1] != b"[":
-                try:
-                    message = decode_one(payload)
-                except UNREADABLE:
-                    pass
-                else:
-                    if (
-                        type(message) is PriceChange
-                        and len(changes := message.price_changes) == 2
-                        and (serial + _SERIALS) % every
-                        and payload.count(KEY) == _KEYS
-                    ):
-                        one, two = changes
-                        first, second = known(one.asset_id), known(two.asset_id)
-                        price_1, price_2 = prices[one.price], prices[two.price]
-                        size_1, size_2 = sizes[one.size], sizes[two.size]
-                        if (
-                            first is not None
-                            and second is not None
-                            and first is not second
-                            and first.known
-                            and second.known
-                            and first.shard == shard == second.shard
-                            and price_1 > 0 < price_2
-                            and size_1 >= 0 <= size_2
-                            and one.side + two.side in _SIDES
-                        ):
-                            serial += _SERIALS
-                            taken += 1
-                            text = message.timestamp
-                            ts = times.get(text)
-                            if ts is None:
-                                ts = self._time(text)
-                            for token, change, price, size, flags in (
-                                (first, one, price_1, size_1, 0),
-                                (second, two, price_2, size_2, BATCH_END),
-                            ):
-                                if text != token.group_text or change.hash != token.group_hash:
-                                    if token.group_settled == _SETTLED:
-                                        agreed += 1
-                                    elif token.group_settled >= 0:
-                                        oracles.close_group(token, sampled=False)
-                                    token.group_text = text
-                                    token.group_hash = change.hash
-                                elif token.group_settled == _UNSETTLED:
-                                    oracles.unsettled(token)
-                                bids, asks = token.bids, token.asks
-                                bid, ask = token.bid, token.ask
-                                if change.side == "BUY":
-                                    if size:
-                                        bids[price] = size
-                                        if price > bid:
-                                            token.bid = bid = price
-                                    else:
-                                        bids.pop(price, None)
-                                        if price == bid:
-                                            token.bid = bid = max(bids, default=NO_SIDE)
-                                elif size:
-                                    asks[price] = size
-                                    if price < ask or ask < 0:
-                                        token.ask = ask = price
-                                else:
-                                    asks.pop(price, None)
-                                    if price == ask:
-                                        token.ask = ask = min(asks, default=NO_SIDE)
-                                token.stated_bid = best_bid = change.best_bid
-                                token.stated_ask = best_ask = change.best_ask
-                                if best_bid is None and best_ask is None:
-                                    settled = _UNSTATED
-                                elif (
-                                    stated[best_bid or ""] == bid
-                                    and stated[best_ask or ""] == ask
-                                ):
-                                    settled = _SETTLED
-                                else:
-                                    settled = _UNSETTLED
-                                token.changed_px = price
-                                token.mark = serial
-                                token.group_settled = settled
-                                token.group_shard = shard
-                                token.group_frame = ordinal
-                                seq += 1
-                                tell(
-                                    _pack(
-                                        seq, mono, ts, bids[bid] if bid >= 0 else 0,
-                                        asks[ask] if ask >= 0 else 0, ordinal, token.number,
-                                        bid, ask, shard, _TOB,
-                                        token.state | settled << SETTLED_SHIFT | flags,
-                                    )
-                                )  # fmt: skip
-                            last_stamp[shard] = mono
-                            continue
+            try:
+                message = decode_one(payload)
+            except UNREADABLE:
+                pass
+            if (
+                type(message) is PriceChange
+                and len(changes := message.price_changes) == 2
+                and (serial + _SERIALS) % every
+                and not flags & _FIRST
+            ):
+                one, two = changes
+                first, second = known(one.asset_id), known(two.asset_id)
+                price, other_price = prices[one.price], prices[two.price]
+                size, other_size = sizes[one.size], sizes[two.size]
+                if (
+                    first is not None
+                    and second is not None
+                    and first.shard == shard == second.shard
+                    and first.known
+                    and second.known
+                    and first is not second
+                    and price > 0 < other_price
+                    and size >= 0 <= other_size
+                    and one.side + two.side in _SIDES
+                ):
+                    taken += 1
+                    serial += _SERIALS
+                    last_stamp[shard] = mono
+                    text = message.timestamp
+                    ts = times.get(text)
+                    if ts is None:
+                        ts = self._time(text)
+                    for token, change, batch_end in ((first, one, 0), (second, two, BATCH_END)):
+                        settled = token.group_settled
+                        if change.hash != token.group_hash or text != token.group_text:
+                            if settled == _SETTLED:
+                                agreed += 1
+                            elif settled >= 0:
+                                oracles.close_group(token, sampled=False)
+                            token.group_text = text
+                            token.group_hash = change.hash
+                        elif settled == _UNSETTLED:
+                            oracles.unsettled(token)
+                        bids, asks = token.bids, token.asks
+                        bid, ask = token.bid, token.ask
+                        if change.side == "BUY":
+                            if size:
+                                bids[price] = size
+                                if price > bid:
+                                    token.bid = bid = price
+                            else:
+                                bids.pop(price, None)
+                                if price == bid:
+                                    token.bid = bid = max(bids, default=NO_SIDE)
+                        elif size:
+                            asks[price] = size
+                            if price < ask or ask < 0:
+                                token.ask = ask = price
+                        else:
+                            asks.pop(price, None)
+                            if price == ask:
+                                token.ask = ask = min(asks, default=NO_SIDE)
+                        token.stated_bid = best_bid = change.best_bid
+                        token.stated_ask = best_ask = change.best_ask
+                        if best_bid is None and best_ask is None:
+                            settled = _UNSTATED
+                        elif stated[best_bid or ""] == bid and stated[best_ask or ""] == ask:
+                            settled = _SETTLED
+                        else:
+                            settled = _UNSETTLED
+                        token.changed_px = price
+                        token.mark = serial
+                        token.group_settled = settled
+                        token.group_shard = shard
+                        token.group_frame = ordinal
+                        seq += 1
+                        tell(
+                            _pack(
+                                seq, mono, ts, bids[bid] if bid >= 0 else 0,
+                                asks[ask] if ask >= 0 else 0, ordinal, token.number, bid, ask, shard,
+                                _TOB, token.state | settled << SETTLED_SHIFT | batch_end,
+                            )
+                        )  # fmt: skip
+                        price, size = other_price, other_size
+                    continue
             # Not of the usual shape: the readable path, from a state as if there were no other.
             self._write(events)
             self.seq = seq
             events.clear()
             self._serial = serial
-            self.frame(shard, ordinal, frame, message)
+            self.frame(mono, shard, ordinal, flags, payload)
             serial, seq = self._serial, self.seq
 
         self._write(events)

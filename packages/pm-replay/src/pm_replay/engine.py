@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pm_frames.continuity import Basis, Continuity, State, Transition
 from pm_frames.events import NO_TOKEN, NONE, RUNLOG_SHARD, Kind, MarketChange, Settled
@@ -18,9 +18,8 @@ from pm_frames.events.slots import (
     SZ_MAX,
     canonical_json,
 )
-from pm_frames.frames import Frame
 from pm_frames.layout import Flag
-from pm_frames.merge import Row
+from pm_frames.rows import FrameRow
 from pm_frames.peek import peek
 from pm_replay.book import Side
 from pm_replay.book_hash import price_forms
@@ -30,7 +29,6 @@ from pm_replay.lifecycle import Lifecycles
 from pm_replay.messages import (
     BestBidAsk,
     Book,
-    Fast,
     Lifecycle,
     Message,
     PriceChange,
@@ -91,18 +89,15 @@ class Engine(Telling):
             Unknown: self._unknown,
         }
 
-    def feed(self, rows: Sequence[Row]) -> None:
+    def feed(self, rows: Sequence[FrameRow]) -> None:
         """Feed rows of frames, in merge order; stops where `full` becomes true."""
-        for _, shard, ordinal, frame in rows:
-            self.frame(shard, ordinal, cast("Frame", frame))
+        for row in rows:
+            self.frame(*row)
             if self.full:
                 return
 
-    def frame(
-        self, shard: int, ordinal: int, frame: Frame, message: Fast | None = None
-    ) -> None:
-        """Feed a frame, in merge order; `message` is what `decode_one` has made of it, if it was asked."""
-        _, _, flags, mono, _, _, payload = frame
+    def frame(self, mono: int, shard: int, ordinal: int, flags: int, payload: bytes) -> None:
+        """Feed a frame, in merge order: stamp, place, flags, payload."""
         self._mono = mono
         self._shard = shard
         self._frame = ordinal
@@ -113,13 +108,8 @@ class Engine(Telling):
         if self._filtered and self._is_of_others(payload):
             self.counts["prefilter_skipped_frames"] += 1
         else:
-            decoder = self.decoder
-            for each in (
-                decoder.decode(payload, shard, ordinal)
-                if message is None
-                else decoder.take(message, payload, shard, ordinal)
-            ):
-                read[type(each)](each)
+            for message in self.decoder.decode(payload, shard, ordinal):
+                read[type(message)](message)
         self._last_stamp[shard] = mono
         self.frames += 1
         if self._events or self._definitions or self._depth:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from pm_frames import RunState as BundleState
 from pm_frames.bundle import Bundle, read_json
@@ -14,8 +14,9 @@ from pm_frames.errors import BundleError
 from pm_frames.events import EndReason, EventWriter, Header, RunState
 from pm_frames.events.event_writer import FLUSH_PIECES, Sink
 from pm_frames.frames import Frame
-from pm_frames.merge import Item, Row
+from pm_frames.merge import Item
 from pm_frames.records import CONTINUITY
+from pm_frames.rows import FrameRow, Row
 from pm_frames.runlog import RunlogReader
 from pm_replay.batch_engine import BatchEngine
 from pm_replay.engine import Engine
@@ -173,12 +174,10 @@ class _Replay:
         try:
             self._begin()
             for rows in self._rows():
-                last, shard, _, _ = rows[-1]
-                if not self.waiting and last < self.before and shard >= 0 and not engine.limited:
-                    engine.feed(rows)
-                    self.last = last
+                if not self.waiting and rows[-1][0] < self.before and not engine.limited:
+                    self._feed(rows)
                     continue
-                stopped = self._one_by_one(rows)
+                stopped = self._feed_one_by_one(rows)
                 if stopped is not None:
                     reason = stopped
                     break
@@ -211,31 +210,37 @@ class _Replay:
             self.engine.clock(t0, wall)
         self.engine.emitting = self.start is None
 
-    def _one_by_one(self, rows: Sequence[Row]) -> EndReason | None:
-        """Feed rows of which one may be the last or change what is told; return why no more is to be read."""
-        for stamp, shard, ordinal, item in rows:
+    def _feed(self, rows: Sequence[Row]) -> None:
+        stamp, shard, ordinal, _, item = rows[-1]
+        if shard < 0:  # a record is a row by itself
+            self._record(ordinal, cast("Mapping[str, Any]", item))
+        else:
+            self.engine.feed(cast("Sequence[FrameRow]", rows))
+        self.last = stamp
+
+    def _feed_one_by_one(self, rows: Sequence[Row]) -> EndReason | None:
+        """Feed rows of which one may be the last, or change what is told; return why no more is to be read."""
+        for at, (stamp, shard, _, _, _) in enumerate(rows):
             if stamp >= self.before:
                 return self._limit_reason
             if self.waiting:
                 self._look(shard, stamp)
-            if isinstance(item, Frame):
-                self.engine.frame(shard, ordinal, item)
-            else:
-                self._record(ordinal, item)
-            self.last = stamp
+            self._feed(rows[at : at + 1])
             if self.engine.full:
                 return EndReason.LIMIT
         return None
 
-    def _rows(self) -> Iterator[list[Row]]:
+    def _rows(self) -> Iterator[Sequence[Row]]:
         torn_ok = self.state is not BundleState.ENDED
         records = records_of(self.bundle.runlog_path)
         if self.pace is None:
             yield from self.bundle.merged_blocks(records, torn_ok=torn_ok)
             return
         for shard, ordinal, item in self.pace(self.bundle.merged(records, torn_ok=torn_ok)):
-            stamp: int = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
-            yield [(stamp, shard, ordinal, item)]
+            if isinstance(item, Frame):
+                yield [(item.rx_mono_ns, shard, ordinal, item.flags, item.payload)]
+            else:
+                yield [(item["ts_mono_ns"], shard, ordinal, 0, item)]
 
     def _look(self, shard: int, stamp: int) -> None:
         """Do what depends on the time, before the frame or record of that time is fed."""
