@@ -7,7 +7,7 @@ manifest does not keep anybody from the frames.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -193,8 +193,9 @@ class _WholePart:
     def frames(self) -> Iterator[Frame]:
         return self._shard.frames(stop=self._stop) if self._stop else iter(())
 
-    def blocks(self) -> Iterator[list[FrameRow]]:
-        return self._shard.blocks(stop=self._stop) if self._stop else iter(())
+    def blocks(self) -> Generator[list[FrameRow], None, None]:
+        if self._stop:
+            yield from self._shard.blocks(stop=self._stop)
 
 
 def _pairs(shard: Shard) -> int:

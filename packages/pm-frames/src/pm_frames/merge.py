@@ -14,7 +14,8 @@ two blocks' ends, which costs a third of it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from heapq import heapify, heappop, heapreplace
 from itertools import count
 from operator import itemgetter
@@ -46,7 +47,7 @@ class FrameSource(Protocol):
 class BlockSource(FrameSource, Protocol):
     """A source that gives the same frames as lists of rows too; it lets no stamp go back."""
 
-    def blocks(self) -> Iterator[list[FrameRow]]: ...
+    def blocks(self) -> Generator[list[FrameRow], None, None]: ...
 
 
 def merge(shards: Sequence[FrameSource]) -> Iterator[tuple[int, int, Frame]]:
@@ -85,9 +86,15 @@ def merge_blocks(
 
     A record is a list by itself. What `merge_with_records` raises is raised after the same items.
     """
-    runs = [_Run(RUNLOG_SHARD, _record_rows(_records_of(records, runlog_path)))]
-    runs += [_Run(shard.shard_id, shard.blocks()) for shard in shards]
-    runs = [run for run in runs if run.load()]
+    with ExitStack() as stack:
+        blocks: dict[int, Iterator[Sequence[Row]]]
+        blocks = {RUNLOG_SHARD: _record_rows(_records_of(records, runlog_path))}
+        blocks |= {shard.shard_id: stack.enter_context(closing(shard.blocks())) for shard in shards}
+        runs = [_Run(shard_id, rows) for shard_id, rows in blocks.items()]
+        yield from _merged_runs([run for run in runs if run.load()])
+
+
+def _merged_runs(runs: list[_Run]) -> Iterator[list[Row]]:
     while runs:
         # Up to the end of the block that ends first, nothing can still come in between.
         first = min(runs, key=_Run.end)

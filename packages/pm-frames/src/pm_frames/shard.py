@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -97,7 +97,9 @@ class Shard:
             if stop is None:
                 self._check_ends(window, cursor, offset)
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[list[FrameRow]]:
+    def blocks(
+        self, start: int = 0, stop: int | None = None
+    ) -> Generator[list[FrameRow], None, None]:
         """Yield the same frames as rows, in lists of as many as 256 KiB hold; no list is empty.
 
         What `frames` raises is raised after the list that ends with the frame before it.

@@ -38,7 +38,6 @@ class BatchEngine(Engine):
 
     def __init__(self, *settings: Any) -> None:
         super().__init__(*settings)
-        self.quick = 0  # frames that were taken here
         self._is_quick = (
             self._plain and self._options.full and not self._filtered and self.oracles.counts_only
         )
@@ -63,7 +62,7 @@ class BatchEngine(Engine):
 
         for row in rows:
             mono, shard, ordinal, flags, payload = row
-            message = None
+            message: Any = None
             try:
                 message = decode_one(payload)
                 one, two = message.price_changes

@@ -79,6 +79,7 @@ class Engine(Telling):
         self._filtered = registry.is_filtered
         self._serial = 0
         self.frames = 0  # that were fed
+        self.quick = 0  # of them, that a faster engine took without `frame`
         self._read: dict[type[Message], Callable[[Any], None]] = {
             PriceChange: self._price_change if options.full else self._passed_over,
             Book: self._book,

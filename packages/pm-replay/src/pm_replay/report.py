@@ -36,6 +36,7 @@ def summary(
         "exit_code": int(code),
         "profile": profile,
         "frames": result.frames,
+        "quick_frames": engine.quick,
         "records": result.records,
         "canonical_events": engine.seq,
         "event_hash": result.writer.event_hash,
