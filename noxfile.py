@@ -4,6 +4,7 @@ nox -s "tests(pm-frames)"            one package, as it ships
 nox -s "tests(pm-frames)" -P 3.13    the same on another Python
 nox -s faults                        the heavy fault campaigns, which CI runs cut short
 nox -s trials                        chaos, kills and signals against a whole capture, at full size
+nox -s determinism                   equal bytes under every hash seed, locale, time zone and Python
 nox -s bench                         every speed claim, as a ratio within one run
 """
 
@@ -23,6 +24,7 @@ nox.options.sessions = ["lint", "layout", "imports", "vectors", "types", "tests"
 
 ROOT = Path(__file__).parent
 LOCK = ROOT / "tools" / "requirements" / "dev.lock"
+BENCH_LOCK = LOCK.with_name("bench.lock")
 PACKAGES = {
     path.parent.name: nox.project.load_toml(path)["project"]
     for path in sorted(ROOT.glob("packages/*/pyproject.toml"))
@@ -146,11 +148,25 @@ def trials(session: nox.Session) -> None:
     )  # fmt: skip
 
 
+@nox.session(python=["3.11", "3.12", "3.13"])
+def determinism(session: nox.Session) -> None:
+    """Replay a generated bundle, or RUN, under every hash seed, locale, time zone and read size.
+
+    Each Python compares with the same committed digests. One that is not installed fails in CI only.
+    """
+    install(session, "packages/pm-frames", "packages/pm-replay")
+    session.run("python", "tools/determinism.py", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Every speed claim of the documentation, each as a ratio against its peer in the same run."""
+    """Every speed claim of the documentation, each as a ratio against its peer in the same run.
+
+    One peer needs Python 3.12 (-P 3.12); on an older one the bench says that it is not here.
+    """
     everything(session)
     install(session, "isal", "numpy")
+    session.install("-q", "--require-hashes", "--only-binary", ":all:", "-r", str(BENCH_LOCK))
     for script in sorted(Path("tools/bench").glob("bench_*.py")):
         session.run("python", str(script), *session.posargs)
 

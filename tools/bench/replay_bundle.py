@@ -2,13 +2,13 @@
 
     python tools/bench/replay_bundle.py RUN [--frames N] [--books N] [--shards N] [--seed N]
 
-The same arguments give the same bytes. `--books` is how many frames of a thousand are whole books.
+The same arguments give the same bytes, on every machine: no float is in it. `--books` is how many frames of a thousand are whole books.
 """
 
 import argparse
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pm_frames import ShardWriter
@@ -38,11 +38,11 @@ class Market:
 
     def change(self, source: random.Random) -> tuple[int, str, bool]:
         """Change one level near the touch; return its price, its size and whether it is a bid."""
-        is_bid = source.random() < 0.5
-        away = min(int(source.expovariate(0.25)), LEVELS - 1)
+        is_bid = source.randrange(2) == 0
+        away = source.randrange(source.randrange(1, 24))
         price = self.middle - 1 - away if is_bid else self.middle + 1 + away
         levels = self.bids if is_bid else self.asks
-        size = "0" if price in levels and source.random() < 0.3 else size_of(source)
+        size = "0" if price in levels and source.randrange(10) < 3 else size_of(source)
         if size == "0" and len(levels) > 1:
             del levels[price]
         else:
@@ -57,14 +57,15 @@ class Market:
 
 def size_of(source: random.Random) -> str:
     """Return a size as the venue writes it: most round, the rest with cents."""
-    if source.random() < 0.6:
+    if source.randrange(10) < 6:
         return str(source.choice((5, 10, 15, 20, 25, 50, 100, 200, 250, 500, 1000, 2500)))
-    return f"{source.lognormvariate(4, 1.5) + 0.01:.2f}".rstrip("0").rstrip(".")
+    dollars, cents = divmod(source.randrange(1, 10 ** source.randrange(3, 7)), 100)
+    return f"{dollars}.{cents:02d}".rstrip("0").rstrip(".")
 
 
 def text_of(price: int) -> str:
     """Return thousandths as the venue writes a price."""
-    return f"{price / 1000:.3f}".rstrip("0")
+    return f"0.{price:03d}".rstrip("0")
 
 
 def price_change(market: Market, ts_ms: int, source: random.Random) -> bytes:
@@ -108,31 +109,42 @@ def payloads(
         market = source.choice(markets)
         ts_ms = (WALL_NS + ordinal * GAP_NS) // 10**6
         if source.randrange(1000) < books:
-            yield market, book(market, ts_ms, source, no=source.random() < 0.5)
+            yield market, book(market, ts_ms, source, no=source.randrange(2) == 0)
         else:
             yield market, price_change(market, ts_ms, source)
 
 
-def write_bundle(path: Path, *, frames: int, books: int = 0, shards: int = 8, seed: int = 1) -> int:
-    """Write a bundle and return the frames in it."""
+def write_bundle(
+    path: Path,
+    *,
+    frames: int,
+    books: int = 0,
+    shards: int = 8,
+    seed: int = 1,
+    more: Sequence[str] = (),
+) -> int:
+    """Write a bundle and return the frames in it; the tokens `more` are subscribed on one more shard."""
     source = random.Random(seed)
     markets = [Market(number % shards, source) for number in range(MARKETS)]
     (path / "capture").mkdir(parents=True)
     manifest = {"manifest_version": 1, "run_id": path.name, "t0_mono_ns": T0_NS}
     (path / "manifest.json").write_text(json.dumps({**manifest, "t0_wall_ns_utc": WALL_NS}))
     with RunlogWriter(path / "runlog.ndjson", path.name) as runlog:
-        for shard in range(shards):
-            tokens = [name for m in markets if m.shard == shard for name in (m.yes, m.no)]
+        for shard in range(shards + bool(more)):
+            tokens = [name for m in markets if m.shard == shard for name in (m.yes, m.no)] or more
             about = {"shard_id": shard, "connection": 1}
-            for kind, more in (("ws_connect", {}), ("subscribe_attempt", {"token_ids": tokens})):
+            for kind, more in (
+                ("ws_connect", {}),
+                ("subscribe_attempt", {"token_ids": list(tokens)}),
+            ):
                 runlog.append(kind, {**about, **more}, ts_mono_ns=T0_NS, ts_wall_ns_utc=WALL_NS)
     writers = [ShardWriter(path / "capture", shard) for shard in range(shards)]
     waiting: list[list[tuple[int, bytes]]] = [[] for _ in writers]
     stamps = [T0_NS] * shards
     total = 0
-    for total, (market, payload) in enumerate(payloads(markets, frames, books, source), 1):  # noqa: B007
+    for total, (market, payload) in enumerate(payloads(markets, frames, books, source), 1):
         queue = waiting[market.shard]
-        if len(queue) == AT_ONCE or (queue and source.random() < 0.7):
+        if len(queue) == AT_ONCE or (queue and source.randrange(10) < 7):
             writers[market.shard].append(
                 queue, rx_mono_ns=stamps[market.shard], rx_wall_ns_utc=WALL_NS
             )

@@ -87,7 +87,7 @@ class Venue:
     def usual(self) -> dict[str, Any]:
         source = self.source
         pair = source.choice(PAIRS)
-        cents = source.randrange(1, 100)
+        cents = source.randrange(35, 66)
         size = source.choice(("0", "0", "5", "7.25", "1000000"))
         changes = []
         sides = source.choice((("BUY", "SELL"), ("SELL", "BUY")))

@@ -45,7 +45,7 @@ class BatchEngine(Engine):
         self._price_of: dict[str | None, int] = {}
         self._stated_of: dict[str | None, int] = {}
 
-    def feed(self, rows: Sequence[FrameRow]) -> None:  # noqa: C901, PLR0912, PLR0915
+    def feed(self, rows: Sequence[FrameRow]) -> None:  # noqa: C901, PLR0915
         """Feed rows of frames, in merge order; stops where `full` becomes true."""
         if not (self._is_quick and self.emitting):
             super().feed(rows)

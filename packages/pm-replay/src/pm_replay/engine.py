@@ -19,8 +19,8 @@ from pm_frames.events.slots import (
     canonical_json,
 )
 from pm_frames.layout import Flag
-from pm_frames.rows import FrameRow
 from pm_frames.peek import peek
+from pm_frames.rows import FrameRow
 from pm_replay.book import Side
 from pm_replay.book_hash import price_forms
 from pm_replay.decoder import Decoder
