@@ -134,7 +134,7 @@ def main() -> None:
         print("nautilus_trader: not here (Python 3.12 and tools/requirements/bench.lock)")
     hours = CHANGES_PER_DAY / CHANGES_PER_FRAME / rates["price_change"] / 3600
     print(
-        f"a day of the whole venue: {hours:.1f} h on one core, {hours / 2:.1f} h on two, each half of the tokens"
+        f"a day of the whole venue: {hours:.1f} h on one core, {hours / 2:.1f} h on two, each a bundle of half the tokens"
     )
     for name, goal in GOALS.items():
         if rates.get(name, goal) < goal:

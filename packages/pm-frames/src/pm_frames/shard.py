@@ -100,7 +100,7 @@ class Shard:
     def blocks(
         self, start: int = 0, stop: int | None = None
     ) -> Generator[list[FrameRow], None, None]:
-        """Yield the same frames as rows, in lists of as many as 256 KiB hold; no list is empty.
+        """Yield the same frames as rows, in lists of as many as 128 KiB hold; no list is empty.
 
         What `frames` raises is raised after the list that ends with the frame before it.
         """

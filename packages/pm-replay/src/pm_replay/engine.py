@@ -155,7 +155,7 @@ class Engine(Telling):
     # The messages of the venue.
 
     def _price_change(self, message: PriceChange) -> None:  # noqa: C901, PLR0915
-        # The one path that has to be fast, so what is elsewhere a call is spelt out here.
+        # What `BatchEngine` does not take comes here; still many frames, so calls are spelt out.
         text = message.timestamp
         self._serial = serial = self._serial + 1
         prices, sizes, tokens, shard = self._prices, self._sizes, self.registry.tokens, self._shard
