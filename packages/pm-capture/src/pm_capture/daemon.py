@@ -123,6 +123,9 @@ async def capture(resolved: Resolved, shell: Shell) -> int:
             return await _capture(
                 directory.path, run_id, universe, resolved, shell, stopping, stage
             )
+        except (BundleError, OSError):
+            directory.discard()  # its files could not be made, so there is no run
+            raise
         finally:
             directory.release()
     finally:
@@ -141,6 +144,9 @@ async def _capture(
     """Everything from the first file of the run to its last."""
     settings = resolved.settings if stage is None else untimed(resolved.settings)
     shards = sharding.assign(universe.markets, shards_min=settings.ws_shards, part=_part(settings))
+    # First of all, so that whatever fails from here on can be told.
+    reserve = Reserve(run_dir, round(settings.capture_reserve_mb * BYTES_PER_MIB))
+    reserved = reserve.hold(shutil.disk_usage(run_dir).free)
     recorder = Recorder(
         run_dir,
         run_id,
@@ -148,7 +154,6 @@ async def _capture(
         stamper=Stamper(shell.monotonic, shell.wall),
         version=settings.capture_frames_schema_version,
     )
-    reserve = Reserve(run_dir, round(settings.capture_reserve_mb * BYTES_PER_MIB))
     active = sum(1 for tokens in shards if tokens)
     dial = _dial(settings)
     if stage is not None:
@@ -170,7 +175,6 @@ async def _capture(
     try:
         source = None if stage is None else stage.manifest()
         digests = _begin(recorder, universe, resolved, shards, shell, source)
-        reserved = reserve.hold(shutil.disk_usage(run_dir).free)
     except (BundleError, OSError, GivenUp) as error:
         return await _fatal(run, fatal_of(error), shell)
     if not reserved:
