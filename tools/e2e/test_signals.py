@@ -78,14 +78,14 @@ class Signalled:
     def early(self) -> str:
         """SIGTERM at any instant; what Python does with SIGINT before it runs us is not ours."""
         capturing = self._start()
-        self._pause(1.2)
+        self._pause(2.0)
         return self._ended_early(capturing, signal.SIGTERM)
 
     def discovering(self) -> str:
         """A signal in the discovery, or just as the run begins."""
         capturing = self._start()
         wait_until(self._run_dir.exists, "the run directory")
-        self._pause(0.8)
+        self._pause(1.6)
         return self._ended_early(capturing, self._number)
 
     def _ended_early(self, capturing: subprocess.Popen[str], number: int) -> str:
