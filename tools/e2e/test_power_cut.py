@@ -28,7 +28,7 @@ SHARDS = 4
 IMAGE_BYTES = {"ext4": 128 << 20, "xfs": 320 << 20}
 # What a power cut may leave: what a kill may, zeros where bytes had not reached the device, and of what was
 # not synced yet the idx without the frames.
-TOLERATED = {"PMV004", "PMV021", "PMV022", "PMV041", "PMV042", "PMV043", "PMV061"}
+TOLERATED = {"PMV004", "PMV021", "PMV022", "PMV041", "PMV042", "PMV043", "PMV061", "PMV064"}
 
 pytestmark = pytest.mark.skipif(
     mounts.why_not("mkfs.ext4") is not None, reason=str(mounts.why_not("mkfs.ext4"))

@@ -222,15 +222,13 @@ class Judge:
             yield self._hole(fault, place, None)
             self.offset = place
             return
-        is_zero_tail = self.offset >= self._last_nonzero()
-        # A power cut that leaves zeros at the end of the frames can leave them in the idx too.
-        if place != self.offset and (any(entry) or not is_zero_tail):
+        if place != self.offset:
             yield self._hole(
                 Fault("idx_offset_mismatch", self.offset + self.shift, entry.offset_frames),
                 self.offset,
                 self.ordinal,
             )
-        if is_zero_tail:
+        if self.offset >= self._last_nonzero():
             yield from self._zero_tail()
             return
         end = self.offset + self.header_bytes + entry.payload_len
