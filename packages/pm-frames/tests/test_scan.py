@@ -321,7 +321,7 @@ def test_memory_is_bounded_whatever_the_length_says(tmp_path: Path, length: int,
 def test_zeros_that_a_power_cut_leaves_are_no_corruption(tmp_path: Path) -> None:
     """From any record, and from any entry but the first, on: what is before them is whole and sound."""
     writer = ShardWriter(tmp_path, 0)
-    payloads = [b"one", b"", b"x" * 40, b"PONG", b"last"]
+    payloads = [b"one", b"[]", b"x" * 40, b"PONG", b"last"]
     for mono, payload in enumerate(payloads):
         writer.append([(1, payload)], rx_mono_ns=mono + 5, rx_wall_ns_utc=mono)
     writer.close()
