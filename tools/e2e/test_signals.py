@@ -1,6 +1,6 @@
 """Stopping is part of the job: a signal seals the run, and what is left verifies (R039, R077).
 
-`PM_TEST_SIGNALS` sets how many captures get signals at random instants (8 when it is not set),
+`PM_TEST_SIGNALS` sets how many captures get signals at random instants (4 when it is not set),
 `PM_TEST_SEED` the instants.
 """
 
@@ -19,7 +19,7 @@ from trials.venue_log import wait_until
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 
-SIGNALS = int(os.environ.get("PM_TEST_SIGNALS", "8"))
+SIGNALS = int(os.environ.get("PM_TEST_SIGNALS", "4"))
 SEED = int(os.environ.get("PM_TEST_SEED", "20260101"))
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 # What the second signal may leave: an unsealed run, and the record that was being written.
