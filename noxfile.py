@@ -3,7 +3,7 @@
 nox -s "tests(pm-frames)"            one package, as it ships
 nox -s "tests(pm-frames)" -P 3.13    the same on another Python
 nox -s faults                        the heavy fault campaigns, which CI runs cut short
-nox -s trials                        chaos, kills and signals against a whole capture, at full size
+nox -s trials                        chaos, kills, full disks, power cuts against a whole capture, at full size
 nox -s bench                         every speed claim, as a ratio within one run
 """
 
@@ -136,12 +136,20 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def trials(session: nox.Session) -> None:
-    """Chaos for ten minutes, 2,000 kills, 500 signals; a variable that is set is not changed."""
+    """Chaos, kills, signals, losses, full disks, power cuts; a variable that is set is not changed."""
     everything(session)
-    full = {"PM_TEST_CHAOS_SECONDS": "600", "PM_TEST_KILLS": "2000", "PM_TEST_SIGNALS": "500"}
+    full = {
+        "PM_TEST_CHAOS_SECONDS": "600",
+        "PM_TEST_KILLS": "2000",
+        "PM_TEST_SIGNALS": "500",
+        "PM_TEST_LOSSES": "20",
+        "PM_TEST_DISKS": "all",
+        "PM_TEST_CUTS": "200",
+    }
+    names = ("chaos", "kill", "signals", "load", "full_disk", "power_cut")
     session.run(
         "pytest", "-q", "-s", "-c", "tools/pytest.ini",
-        "tools/e2e/test_chaos.py", "tools/e2e/test_kill.py", *session.posargs,
+        *(f"tools/e2e/test_{name}.py" for name in names), *session.posargs,
         env={name: os.environ.get(name, value) for name, value in full.items()},
     )  # fmt: skip
 

@@ -77,7 +77,7 @@ async def capture(resolved: Resolved, shell: Shell) -> int:
         try:
             succession = Succession(await open_run(start, resolved, shell), resolved, shell)
         except BaseException:
-            directory.release()
+            directory.discard()
             raise
         del start, directory, universe, given, stage  # what lives is the succession's
         shell.settle()

@@ -247,5 +247,5 @@ class Succession:
         try:
             return await open_run(start, self._resolved, self._shell)
         except BaseException:
-            directory.release()
+            directory.discard()
             raise

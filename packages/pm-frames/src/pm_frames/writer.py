@@ -58,6 +58,7 @@ class ShardWriter:
         self._files: Files = OsFiles() if files is None else files
         self._written = (0, 0, 0)  # whole frames, bytes of .frames, bytes of .idx: one snapshot
         self._failure: WriteFailed | None = None
+        self._owed = b""  # entries of whole frames that the system would not take
         self._closed = False
         self._durable = 0
         self._sync_failure: WriteFailed | None = None
@@ -150,11 +151,13 @@ class ShardWriter:
     def close(self) -> None:
         """Sync and close both files; `WriteFailed` if either is refused. Closing twice does nothing.
 
-        After a failed sync it only closes, without another word: that failure has been raised.
+        Entries that a full disk has refused are tried once more: there may be room by now. After a failed
+        sync nothing is synced, without another word: that failure has been raised.
         """
         if self._closed:
             return
         try:
+            self._pay_owed()
             if self._sync_failure is None:
                 self.sync()
         finally:
@@ -286,8 +289,8 @@ class ShardWriter:
             if again is not None:
                 troubles.append(f"idx: {again.strerror}")
         whole_idx = entries_taken - entries_taken % entry_bytes
-        if whole_idx < entries_taken:
-            self._cut(self._idx_fd, idx_start + whole_idx, troubles)
+        if whole_idx == entries_taken or self._cut(self._idx_fd, idx_start + whole_idx, troubles):
+            self._owed = index[0][whole_idx : kept * entry_bytes]
         self._written = (count + kept, start + kept_bytes, idx_start + whole_idx)
         self._unhashed.append((data[0][:kept_bytes], index[0][:whole_idx]))
         failure = self._failed(
@@ -297,11 +300,25 @@ class ShardWriter:
         failure.__cause__ = refusal
         self._failure = failure
 
-    def _cut(self, fd: int, size: int, troubles: list[str]) -> None:
+    def _pay_owed(self) -> None:
+        owed, self._owed = self._owed, b""
+        if not owed:
+            return
+        taken, _ = self._push(self._idx_fd, owed)
+        frames, frames_bytes, idx_bytes = self._written
+        whole = taken - taken % IDX[self.version].size
+        if whole < taken:
+            self._cut(self._idx_fd, idx_bytes + whole, [])
+        self._written = (frames, frames_bytes, idx_bytes + whole)
+        self._unhashed.append((b"", owed[:whole]))
+
+    def _cut(self, fd: int, size: int, troubles: list[str]) -> bool:
         try:
             self._files.truncate(fd, size)
         except OSError as error:
             troubles.append(f"torn bytes after {size} could not be cut off: {error.strerror}")
+            return False
+        return True
 
     def _sync_file(self, fd: int, path: Path) -> None:
         try:

@@ -199,7 +199,10 @@ class Code(Enum):
         _WHOLE,
     )
     IDX_TORN = Kind(
-        "PMV042", _TOLERABLE, "the index ends inside an entry (killed while writing)", _WHOLE
+        "PMV042",
+        _TOLERABLE,
+        "the index ends inside an entry (killed while writing) or in zeros (power cut)",
+        _WHOLE,
     )
     IDX_LONG = Kind(
         "PMV043",
