@@ -126,7 +126,7 @@ def _judge_frames(
         if idx is not None and version is not None:
             checksum = unread if task.quick else crc32
             agreement = sweep(frames, idx, version, engine=engine, checksum=checksum)
-        mono = _take_agreement(result, agreement, version)
+        mono = take_agreement(result, agreement, version)
         if _covers(agreement, result) and idx is not None:
             # In a bundle that grows, what came after the sizes were taken was read and judged too.
             result.frames_bytes, result.idx_bytes = agreement.frames_end, agreement.idx_end
@@ -146,7 +146,7 @@ def _covers(agreement: Agreement, result: ShardResult) -> bool:
     return agreement.frames_end >= result.frames_bytes and agreement.idx_end >= result.idx_bytes
 
 
-def _take_agreement(result: ShardResult, agreement: Agreement, version: Version | None) -> int:
+def take_agreement(result: ShardResult, agreement: Agreement, version: Version | None) -> int:
     """Put what frames and index agree on into the result; return the stamp of its last record."""
     result.agreed = agreement
     result.records = result.idx_records = agreement.records

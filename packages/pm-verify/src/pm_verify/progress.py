@@ -29,6 +29,13 @@ class Progress:
         rate = done / (now - self._begun) / 1e6
         self._write(f"pm-verify: {share:3d} %, {done / 1e6:,.0f} MB, {rate:,.0f} MB/s")
 
+    def say(self, text: str) -> None:
+        """Show a text of the caller's own when it is time."""
+        now = self._clock()
+        if now - self._shown >= SHOWN_EVERY_SECONDS:
+            self._shown = now
+            self._write(text)
+
     def end(self) -> None:
         """Take the line away."""
         if self._width:

@@ -88,6 +88,30 @@ class Repaired:
         """0 where nothing was lost, 3 where something was."""
         return ExitCode.FINDINGS if self.lossy else ExitCode.OK
 
+    def as_json(self) -> dict[str, object]:
+        """Return what was done as JSON values, in short; repair.json has all of it."""
+        return {
+            "out": str(self.out) if self.out else None,
+            "exit_code": int(self.exit_code),
+            "lossy": self.lossy,
+            **{key: self.record.get(key) for key in ("mode", "parent", "shards")},
+            "dropped_bytes": self._dropped_bytes(),
+        }
+
+    def sentence(self) -> str:
+        """Return what was done as one plain sentence."""
+        if self.out is None:
+            return f"{self.parent.run_dir}: nothing to repair, {self.parent.verdict()}."
+        size = self._dropped_bytes()
+        left_out = f"{size:,} bytes were left out" if size else "nothing was left out"
+        told = f"; {self.out / REPAIR} tells every one of them" if self.lossy else ""
+        return f"{self.out}: repaired and verified, {left_out}{told}."
+
+    def _dropped_bytes(self) -> int:
+        dropped = self.record.get("dropped", [])
+        assert isinstance(dropped, list)
+        return sum(one["end"] - one["offset"] for one in dropped)
+
 
 def repair_run(
     run_dir: Path,

@@ -71,8 +71,6 @@ class Report:
             "run_dir": self.run_dir,
             "run_id": self.run_id,
             "state": self.state,
-            "mode": str(self.mode),
-            "quick": self.quick,
             "exit_code": int(self.exit_code),
             "totals": self.totals(),
         }
@@ -81,6 +79,8 @@ class Report:
         """Return everything as JSON values."""
         return {
             **self.summary_json(),
+            "mode": str(self.mode),
+            "quick": self.quick,
             "verdict": self.verdict(),
             "point_in_time_mono_ns": self.point_in_time_mono_ns,
             "summaries": [shard.as_json() for shard in self.summaries],
