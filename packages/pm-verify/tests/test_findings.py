@@ -82,6 +82,7 @@ def test_fix_is_a_command_that_a_shell_takes() -> None:
     alone = Scene(None).finding(Code.TORN_TAIL, "x.frames")
     assert "the run that it belongs to" in alone.fix
 
+
 def test_tally_counts_all_and_lists_the_first_of_each_code() -> None:
     tally, scene = Tally(), Scene(None)
     for ordinal in range(100):

@@ -68,7 +68,8 @@ def _examined(
 ) -> list[int]:
     """Put the results of the tasks in `order` into `results`; return those that a death prevented."""
     context = multiprocessing.get_context("spawn")
-    counter = context.Array("q", 2)  # bytes read, and whether to stop
+    counter = context.Value("q", 0)
+    others = set(multiprocessing.active_children())
     told = 0
     left: list[int] = []
     executor = ProcessPoolExecutor(
@@ -90,16 +91,20 @@ def _examined(
                 except BrokenProcessPool:
                     left.append(futures[future])
             if tell is not None:
-                tell(counter[0] - told)
-                told = counter[0]
+                read = counter.value
+                tell(read - told)
+                told = read
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
-        counter[1] = 1
         executor.shutdown(cancel_futures=True)
     return sorted(left)
 
 
 def _begin(counter: Any) -> None:
-    """Begin a process: Ctrl-C is for the one that started us, which then tells us to stop."""
+    """Begin a process: Ctrl-C is for the one that started us, which then ends us."""
     global _counter
     _counter = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -111,10 +116,7 @@ def _examine(task: Task) -> ShardResult:
 
 def _tell(size: int) -> None:
     with _counter.get_lock():
-        _counter[0] += size
-        stop = _counter[1]
-    if stop:
-        raise SystemExit
+        _counter.value += size
 
 
 def _lost(task: Task) -> ShardResult:
