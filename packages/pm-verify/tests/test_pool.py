@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import signal
@@ -139,3 +140,26 @@ def opened_by_a_reader(pipe: str, process: subprocess.Popen[bytes]) -> int:
         except OSError:
             continue
     raise AssertionError("the program ended by itself")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_program_reads_shards_side_by_side(
+    build_run: BuildRun, records: Callable[[int], list[Record]], tmp_path: Path, method: str
+) -> None:
+    """Forked where it has one thread, spawned where it has more: the same report."""
+    if method == "fork" and sys.platform != "linux":
+        pytest.skip("processes are forked on Linux only")
+    run = damaged_run(build_run, records, tmp_path / "run")
+    program = (
+        "import sys, threading; from pm_verify.__main__ import main;"
+        "from pm_verify.pool import start_method;"
+        "stop = threading.Event();"
+        "other = threading.Thread(target=stop.wait, daemon=True);"
+        f"{'' if method == 'fork' else 'other.start();'}"
+        f"assert start_method() == {method!r};"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, "--jobs", "2", str(run)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (4, b"")
+    assert json.loads(done.stdout) == json.loads(json.dumps(verify_run(run).as_json()))
