@@ -122,8 +122,8 @@ def told(done: Repaired, field: str) -> list[Any]:
 
 
 def step(campaign_full: bool, size: int) -> int:
-    """Return how many points are passed over: about 100 are looked at in every run of CI."""
-    return 1 if campaign_full else max(1, size // 100) | 1
+    """Return how many points are passed over: about 60 are looked at in every run of CI."""
+    return 1 if campaign_full else max(1, size // 60) | 1
 
 
 def test_frames_cut(subject: Subject, campaign_full: bool, tell: Tell) -> None:
