@@ -158,7 +158,7 @@ def trials(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Every speed claim of the documentation, each as a ratio against its peer in the same run."""
     everything(session)
-    install(session, "isal", "numpy")
+    install(session, "isal", "numpy", "mcap>=1.3")
     for script in sorted(Path("tools/bench").glob("bench_*.py")):
         session.run("python", str(script), *session.posargs)
 

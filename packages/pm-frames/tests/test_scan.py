@@ -15,7 +15,7 @@ from pm_frames.errors import MissingFile
 from pm_frames.frames import Frame, encode_frame, read_frames
 from pm_frames.index import IdxEntry, encode_entry, entry_of
 from pm_frames.layout import HEADER, PAYLOAD_MAX, Version
-from pm_frames.scan import scan_shard
+from pm_frames.scan import Start, scan_shard
 from pm_frames.writer import ShardWriter
 
 
@@ -340,3 +340,24 @@ def test_zeros_that_a_power_cut_leaves_are_no_corruption(tmp_path: Path) -> None
             kinds = {damage.kind for damage in damages}
             assert kinds <= {"zero_tail", "idx_torn", "idx_long", "idx_short"}, (whole, entries)
             assert bool(kinds) is (whole < len(payloads) or entries < len(payloads))
+
+
+def test_a_scan_that_begins_later_yields_the_rest_of_a_whole_one(many: Golden) -> None:
+    """For damage of every kind, and from every place before it."""
+    middle = many.frames[40]
+    damaged = {
+        "cut": many.frames_bytes[: many.frames[60].offset + 7],
+        "hole": many.frames_bytes[: middle.offset + 3] + b"\xff" + many.frames_bytes[middle.offset + 4 :],
+        "gone": many.frames_bytes[: middle.offset] + many.frames_bytes[many.frames[43].offset :],
+        "again": many.frames_bytes[: middle.end] + many.frames_bytes[middle.offset :],
+        "zeros": many.frames_bytes[: many.frames[60].offset] + bytes(100),
+    }  # fmt: skip
+    for name, data in damaged.items():
+        many.frames_path.write_bytes(data)
+        for idx_path in (many.idx_path, None):
+            whole = list(scan_shard(many.frames_path, idx_path))
+            for ordinal in range(41):
+                before = many.frames[ordinal - 1] if ordinal else None
+                start = Start(before.end, ordinal, before.rx_mono_ns) if before else Start()
+                rest = list(scan_shard(many.frames_path, idx_path, start=start))
+                assert rest == whole[ordinal:], (name, ordinal)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pm_frames.bundle import RunState, run_state
-from pm_frames.paths import FATAL, MANIFEST, RUNLOG, SEAL, SUMS
+from pm_frames.paths import FATAL, MANIFEST, REPAIR, RUNLOG, SEAL, SUMS
 from pm_verify.documents import Document, as_integer, as_mapping, read_document
-from pm_verify.findings import Scene
+from pm_verify.findings import UNDECIDED, Scene
 from pm_verify.runlog_claims import RunlogClaims, read_runlog_claims
 from pm_verify.shard_result import ShardResult
 from pm_verify.sums import Sums, read_sums
@@ -40,6 +40,8 @@ class Evidence:
     sums: Sums
     pairs: tuple[Pair, ...]
     results: Mapping[int, ShardResult]
+    repair: Document
+    quick: bool = False
 
     @property
     def scene(self) -> Scene:
@@ -51,6 +53,11 @@ class Evidence:
         """Return the id of the run as the manifest states it."""
         return self.manifest.text("run_id")
 
+    @property
+    def repaired(self) -> bool:
+        """Return whether this bundle is the sealed output of a repair."""
+        return self.repair.usable and REPAIR in self.sums.digests
+
     def never_began(self) -> bool:
         """Return whether the capture ended, or still is, where it creates its files.
 
@@ -61,6 +68,18 @@ class Evidence:
             return False
         names = [name for pair in self.pairs for name in (pair.frames, pair.idx) if name]
         return not any((self.run_dir / name).stat().st_size for name in names)
+
+    def says_where(self, file: str) -> bool:
+        """Return whether findings say which records of a file are damaged."""
+        if file == RUNLOG:
+            return bool(self.runlog.bad_lines)
+        for result in self.results.values():
+            undecided = any(code in UNDECIDED for code in result.tally.counts)
+            if file == result.frames_path:
+                return result.errors > 0 or undecided
+            if file == result.idx_path:
+                return result.idx_errors > 0 or undecided
+        return False
 
     def assigned_tokens(self) -> dict[int, int]:
         """Return how many tokens the manifest gives to each shard; one without any never connects."""
@@ -118,6 +137,7 @@ def gather(run_dir: Path) -> Evidence:
         sums=read_sums(run_dir / SUMS),
         pairs=pair_files(files),
         results={},
+        repair=read_document(run_dir, REPAIR),
     )
 
 

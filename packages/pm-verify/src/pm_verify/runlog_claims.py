@@ -18,13 +18,17 @@ BAD_LINES_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no record. `torn` is true for an incomplete last one."""
+    """A line that is no record. `torn` is true for an incomplete last one.
+
+    `after_mono_ns` is the highest stamp of the records before it.
+    """
 
     number: int
     offset: int
     end: int
     reason: str
     torn: bool = False
+    after_mono_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -32,7 +36,9 @@ class RunlogClaims:
     """The claims of a runlog that the files of the bundle must bear out.
 
     `frames_total` and `durable_frames_total` are the highest that any record states;
-    `started` says that a capture_start is there, `stop_frames` is what capture_stop states. `last_stamps` maps a shard to the highest rx_mono_ns that a disconnect names as its last frame.
+    `started` says that a capture_start is there, `stop_frames` is what capture_stop states. `last_stamps` maps
+    a shard to the highest rx_mono_ns that a disconnect names as its last frame; `last_stamp` are the highest
+    stamps of any record, monotonic and wall.
     """
 
     present: bool = False
@@ -46,6 +52,7 @@ class RunlogClaims:
     durable_frames_total: int = 0
     last_stamps: dict[int, int] = field(default_factory=dict)
     universe: dict[str, str] = field(default_factory=dict)
+    last_stamp: tuple[int, int] | None = None
     stop_reason: str | None = None
     stop_frames: int | None = None
     _connected_ns: dict[int, int] = field(default_factory=dict)
@@ -56,6 +63,9 @@ class RunlogClaims:
         run_id = record.get("run_id")
         if isinstance(run_id, str):
             self.run_ids.setdefault(run_id, offset)
+        stamps = as_integer(record.get("ts_mono_ns")), as_integer(record.get("ts_wall_ns_utc"))
+        if stamps[0] is not None and stamps[1] is not None:
+            self.last_stamp = max(self.last_stamp or (0, 0), (stamps[0], stamps[1]))
         match record.get("record_type"):
             case "shard_open" | "ws_connect":
                 self._take_opening(record)
@@ -124,19 +134,20 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
 
 def _judge_line(claims: RunlogClaims, number: int, offset: int, line: bytes) -> None:
     end = offset + len(line)
+    after = claims.last_stamp[0] if claims.last_stamp else 0
     if not line.endswith(b"\n"):
         torn = len(line) < LINE_BYTES_MAX
         reason = "has no newline" if torn else f"is longer than {LINE_BYTES_MAX} bytes"
-        bad = BadLine(number, offset, end, reason, torn=torn)
+        bad = BadLine(number, offset, end, reason, torn=torn, after_mono_ns=after)
     else:
         try:
             record = decode_object(line)
         except ValueError as error:
-            bad = BadLine(number, offset, end, str(error))
+            bad = BadLine(number, offset, end, str(error), after_mono_ns=after)
         else:
             if isinstance(record.get("record_type"), str):
                 claims.take(record, offset)
                 return
-            bad = BadLine(number, offset, end, "has no record_type")
+            bad = BadLine(number, offset, end, "has no record_type", after_mono_ns=after)
     if len(claims.bad_lines) < BAD_LINES_MAX:
         claims.bad_lines.append(bad)

@@ -2,6 +2,7 @@
 
 from pm_verify.checks.files import check_shard_files
 from pm_verify.checks.manifest import check_manifest, check_universe
+from pm_verify.checks.repair import check_repair
 from pm_verify.checks.runlog import check_claims, check_runlog
 from pm_verify.checks.seal import check_seal, check_seal_counts
 from pm_verify.checks.state import check_state
@@ -21,4 +22,5 @@ CHECKS = (
     check_unlisted_files,
     check_seal,
     check_seal_counts,
+    check_repair,
 )

@@ -11,7 +11,7 @@ from pm_verify.findings import Code, Finding, Scene
 def check_runlog(evidence: Evidence) -> Iterator[Finding]:
     """Check that every line is a record; only the last may be incomplete, after a crash."""
     scene, claims = evidence.scene, evidence.runlog
-    if not claims.present:
+    if not claims.present and not evidence.repaired:
         yield scene.finding(Code.RUNLOG_MISSING, RUNLOG)
     if claims.problem:
         yield scene.finding(Code.UNREADABLE, RUNLOG, detail=claims.problem)
@@ -30,8 +30,11 @@ def check_claims(evidence: Evidence) -> Iterator[Finding]:
     """Check that the frames are here which the runlog counted, and the last that it names.
 
     This is all that can tell a pair from which whole frames were cut consistently, when no seal
-    states the counts.
+    states the counts. After a repair the counts are those of its parent, and what became of them is in
+    repair.json; the repair has a seal of its own.
     """
+    if evidence.repaired:
+        return
     claims, known = evidence.runlog, evidence.frames_known()
     if known < claims.durable_frames_total:
         yield evidence.scene.finding(
