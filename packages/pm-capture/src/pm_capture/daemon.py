@@ -38,12 +38,13 @@ from pm_capture.reserve import Reserve
 from pm_capture.run import Run
 from pm_capture.rundir import RunDirectory, new_run_id
 from pm_capture.settings import Resolved, Settings, nanoseconds
-from pm_capture.shard_link import Dial
+from pm_capture.shard_link import Dial, Open
 from pm_capture.shard_range import ShardRange, parse_range
 from pm_capture.shard_session import Policies, ShardSession
 from pm_capture.signals import StopSignals
 from pm_capture.stamper import Precision, Stamper, precision
 from pm_capture.subscribe import SubscribeCaps
+from pm_capture.transport import open_connection
 from pm_capture.universe import Universe, UniverseError, parse_universe, read_universe, share
 from pm_capture.vitals import Guards
 from pm_frames import BundleError, paths
@@ -64,6 +65,8 @@ class Shell:
     announce: Callable[[Path], None]  # the run directory, once, when its manifest is written
     environ: Mapping[str, str]
     event_loop: str
+    transport: str = field(default="websockets", kw_only=True)
+    open: Open = field(default=open_connection, kw_only=True)
     monotonic: Callable[[], int] = time.perf_counter_ns
     wall: Callable[[], int] = time.time_ns
     settle: Callable[[], None] = lambda: (
@@ -150,7 +153,7 @@ async def _capture(
     )
     reserve = Reserve(run_dir, round(settings.capture_reserve_mb * BYTES_PER_MIB))
     active = sum(1 for tokens in shards if tokens)
-    dial = _dial(settings)
+    dial = _dial(settings, shell)
     if stage is not None:
         dial = stage.dial(connections=active, ended=lambda: run.end(STOP_REASON))
     run = Run(
@@ -260,7 +263,9 @@ def _begin(
                 git_commit=environment.git_commit(Path(__file__)),
             ),
             resolved=resolved,
-            environment=environment.machine(shell.event_loop),
+            environment=environment.machine(
+                shell.event_loop, "none" if resolved.settings.offline else shell.transport
+            ),
             versions=environment.versions(),
             universe=universe,
             universe_file=universe_file,
@@ -398,10 +403,11 @@ def _guards(settings: Settings) -> Guards:
     )
 
 
-def _dial(settings: Settings) -> Dial:
+def _dial(settings: Settings, shell: Shell) -> Dial:
     return Dial(
         url=settings.clob_ws_url,
         open_seconds=settings.ws_connect_timeout_seconds,
+        open=shell.open,
         user_agent=settings.ws_user_agent
         or f"pm-capture/{environment.versions().get('pm-capture', 'unknown')}",
     )

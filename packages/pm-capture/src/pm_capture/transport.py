@@ -108,7 +108,7 @@ class CapturingConnection(ClientConnection):
             if flag == RAW:
                 super().data_received(payload)
             else:
-                completed.append((_with_keepalive(flag, payload), payload))
+                completed.append((with_keepalive(flag, payload), payload))
         if completed:
             if not self._any_frame:
                 self._any_frame = True
@@ -131,7 +131,7 @@ class CapturingConnection(ClientConnection):
         self._fragments.append(bytes(event.data))
         if event.fin:
             payload = b"".join(self._fragments)
-            self._completed.append((_with_keepalive(self._fragmented_flag, payload), payload))
+            self._completed.append((with_keepalive(self._fragmented_flag, payload), payload))
             self._fragments.clear()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -165,8 +165,8 @@ class CapturingConnection(ClientConnection):
         """Return what a `ws_connect` record tells of this connection."""
         return Opened(
             url=url,
-            local_address=_address(self.transport.get_extra_info("sockname")),
-            remote_address=_address(self.transport.get_extra_info("peername")),
+            local_address=address(self.transport.get_extra_info("sockname")),
+            remote_address=address(self.transport.get_extra_info("peername")),
             connect_ns=connect_ns,
         )
 
@@ -174,7 +174,7 @@ class CapturingConnection(ClientConnection):
         protocol = self.protocol
         broken = exc or protocol.parser_exc
         # The end of the stream without a close frame is the peer's doing, not an exception of ours.
-        error = None if broken is None or isinstance(broken, EOFError) else _words(broken)
+        error = None if broken is None or isinstance(broken, EOFError) else words(broken)
         return Ended(
             close_code=protocol.close_code,
             close_reason=protocol.close_reason or "",
@@ -228,18 +228,18 @@ def describe_failure(error: BaseException) -> tuple[str, str]:
     """Return the kind and the words of a failed attempt, for its record."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return type(error).__name__, error.verify_message
-    return type(error).__name__, _words(error)
+    return type(error).__name__, words(error)
 
 
-def _with_keepalive(flag: int, payload: bytes) -> int:
+def with_keepalive(flag: int, payload: bytes) -> int:
     return flag | KEEPALIVE if len(payload) < 8 and payload.strip() == PONG else flag
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _address(name: object) -> str:
+def address(name: object) -> str:
     if not isinstance(name, tuple):
         return ""
     host, port = name[:2]
