@@ -46,7 +46,7 @@ from pm_frames import Flag
 from pm_frames.layout import PAYLOAD_MAX
 
 REDIRECTS_MAX = 10
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 18  # at once, and as much again may wait for its end
 TEXT, BINARY = int(Flag.TEXT), int(Flag.BINARY)
 # Plain members: comparing identities is all that can be afforded for each frame.
 WS_TEXT, WS_BINARY, WS_CONT = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
@@ -237,7 +237,11 @@ class _Reads(asyncio.BufferedProtocol):
     def __init__(self, connection: PicowsConnection, inner: asyncio.BufferedProtocol) -> None:
         self._connection = connection
         self._inner = inner
-        self.get_buffer = inner.get_buffer  # type: ignore[method-assign]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        # The kernel holds megabytes when we are behind, and picows would take them in one read: its
+        # buffer doubles whenever one fills it, for good, and everything would get one stamp.
+        return cast("memoryview", self._inner.get_buffer(sizehint))[:READ_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         self._connection.read_begins()
@@ -280,7 +284,7 @@ async def open_connection(
                 extra_headers={"User-Agent": user_agent},
                 max_redirects=REDIRECTS_MAX,
                 proxy=None if is_loopback(url) else get_proxy(parse_uri(url)),
-                read_buffer_init_size=READ_BYTES,
+                read_buffer_init_size=2 * READ_BYTES,
             )
     except TimeoutError as error:
         given_up = True
