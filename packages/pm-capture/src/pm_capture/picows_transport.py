@@ -36,6 +36,7 @@ from pm_capture.shard_session import Ended, Opened
 from pm_capture.transport import (
     CLOSE_SECONDS,
     FIRST,
+    PONG_MAX,
     Sink,
     address,
     is_loopback,
@@ -62,6 +63,7 @@ class PicowsConnection(WSListener):
         self.abandoned = False  # the attempt was given up before the handshake was done
         self._sink = sink
         self._completed: list[tuple[int, bytes]] = []
+        self._complete = self._completed.append
         self._stamp = (0, 0)
         self._any_frame = False
         self._fragments: list[bytes] = []
@@ -71,6 +73,7 @@ class PicowsConnection(WSListener):
         self._close_received: Close | None = None
         self._error: str | None = None
         self._deaf = False  # nothing that still comes is a message
+        self._expects_any = True  # neither of the two: any message may begin
         self._closed = asyncio.get_running_loop().create_future()
 
     # What picows calls.
@@ -91,11 +94,12 @@ class PicowsConnection(WSListener):
         if (
             frame.msg_type is WS_TEXT
             and frame.fin
-            and not (self._fragmented_flag or self._deaf)
+            and self._expects_any
             and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
         ):
             payload = frame.get_payload_as_bytes()
-            self._completed.append((with_keepalive(TEXT, payload), payload))
+            flags = TEXT if len(payload) >= PONG_MAX else with_keepalive(TEXT, payload)
+            self._complete((flags, payload))
         elif not self._deaf:
             self._take(frame)
         if frame.last_in_buffer:
@@ -116,7 +120,8 @@ class PicowsConnection(WSListener):
     def read_ended(self) -> None:
         """Look whether picows found something that is not WebSocket; it has sent a close frame then."""
         if self._ws.is_close_frame_sent and not self._deaf:
-            self._deaf = self._close_sent = True
+            self._close_sent = True
+            self._be_deaf()
             sent = self._ws.close_handshake.sent
             self._error = "not WebSocket" if sent is None else sent.reason or "not WebSocket"
             self._transport.close()
@@ -170,13 +175,13 @@ class PicowsConnection(WSListener):
     # Inside.
 
     def _hand_over(self) -> None:
-        completed = self._completed
+        completed = self._completed.copy()
         if not completed:
             return
+        self._completed.clear()
         if not self._any_frame:
             self._any_frame = True
             completed[0] = (completed[0][0] | FIRST, completed[0][1])
-        self._completed = []
         self._sink.received(self, completed, self._stamp)
 
     def _take(self, frame: WSFrame) -> None:
@@ -191,7 +196,7 @@ class PicowsConnection(WSListener):
                 self._ws.send_pong(frame.get_payload_as_bytes())
             elif kind is WS_CLOSE:
                 # Nothing that still comes would be read; see `transport`.
-                self._deaf = True
+                self._be_deaf()
                 self._close_received = Close.parse(frame.get_payload_as_bytes())
                 self._send_close(self._close_received)
                 self._transport.close()
@@ -205,6 +210,7 @@ class PicowsConnection(WSListener):
             raise ProtocolError("unexpected continuation frame or expected one")
         if frame.msg_type is not WS_CONT:
             self._fragmented_flag = TEXT if frame.msg_type is WS_TEXT else BINARY
+            self._expects_any = False
         self._fragments.append(frame.get_payload_as_bytes())
         self._fragment_bytes += frame.payload_size
         if self._fragment_bytes > PAYLOAD_MAX:
@@ -217,12 +223,17 @@ class PicowsConnection(WSListener):
             self._completed.append((with_keepalive(self._fragmented_flag, payload), payload))
             self._fragments.clear()
             self._fragment_bytes = self._fragmented_flag = 0
+            self._expects_any = True
 
     def _refuse(self, code: CloseCode, error: Exception) -> None:
-        self._deaf = True
+        self._be_deaf()
         self._error = words(error)
         self._send_close(Close(code, ""))
         self._transport.close()
+
+    def _be_deaf(self) -> None:
+        self._deaf = True
+        self._expects_any = False
 
     def _send_close(self, close: Close) -> None:
         if not self._close_sent:

@@ -31,6 +31,7 @@ from pm_frames.layout import PAYLOAD_MAX
 # that it had sent is still under way.
 CLOSE_SECONDS = 2.0
 PONG = b"PONG"
+PONG_MAX = 8  # a line end included; looked at here so that nearly no frame is looked at further
 
 DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 TYPE_FLAG = {Opcode.TEXT: int(Flag.TEXT), Opcode.BINARY: int(Flag.BINARY)}
@@ -108,7 +109,9 @@ class CapturingConnection(ClientConnection):
             if flag == RAW:
                 super().data_received(payload)
             else:
-                completed.append((with_keepalive(flag, payload), payload))
+                if len(payload) < PONG_MAX:
+                    flag = with_keepalive(flag, payload)
+                completed.append((flag, payload))
         if completed:
             if not self._any_frame:
                 self._any_frame = True
@@ -232,7 +235,7 @@ def describe_failure(error: BaseException) -> tuple[str, str]:
 
 
 def with_keepalive(flag: int, payload: bytes) -> int:
-    return flag | KEEPALIVE if len(payload) < 8 and payload.strip() == PONG else flag
+    return flag | KEEPALIVE if len(payload) < PONG_MAX and payload.strip() == PONG else flag
 
 
 def words(error: BaseException) -> str:
