@@ -74,17 +74,14 @@ async def both(
     script: Callable[[Any, int], Awaitable[None]],
     drive: Callable[[Any], Awaitable[None]] | None = None,
 ) -> list[tuple[Any, ...]]:
-    """Run a script against both; return (frames, ended without the words of errors, what was heard)."""
+    """Run a script against both; return (frames, ended without the words of errors, addresses)."""
     results = []
     for open_connection in OPENERS:
-        heard: list[tuple[int, bytes]] = []
 
         async def listening(one: Any, number: int) -> None:
             await script(one, number)
-            protocol = one.protocol
-            while data := await one.reader.read(65536):
-                protocol.receive_data(data)
-            heard.extend((int(f.opcode), bytes(f.data)) for f in protocol.events_received())  # noqa: B023
+            while await one.reader.read(65536):
+                pass
 
         async with asyncio.timeout(WAIT_SECONDS), bare_venue(listening) as venue:
             told = Told()
@@ -218,6 +215,24 @@ def test_our_close_takes_what_was_still_under_way(
     frames, verdict, _ = alike(run_in_loop, bare_venue, script, drive)
     assert [payload for _, payload in frames] == [b'{"a":1}']
     assert verdict == (1000, "the run ends", True, True)
+
+
+def test_a_ping_is_answered_with_what_it_carried(
+    run_in_loop: Callable[..., Any], bare_venue: Callable[..., Any]
+) -> None:
+    answers = []
+
+    async def script(one: Any, number: int) -> None:
+        one.writer.write(one.response)
+        await one.heard()
+        one.writer.write(wire(0x89, b"are you there") + TEXT)
+        data = await one.reader.read(65536)  # one small frame, in one piece
+        one.protocol.receive_data(data)
+        answers.extend((int(f.opcode), bytes(f.data)) for f in one.protocol.events_received())
+        one.writer.write_eof()
+
+    alike(run_in_loop, bare_venue, script)
+    assert answers == [(0x0A, b"are you there")] * 2
 
 
 def test_a_drop_needs_no_answer(
