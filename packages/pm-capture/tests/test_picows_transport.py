@@ -220,7 +220,7 @@ def test_our_close_takes_what_was_still_under_way(
 def test_a_ping_is_answered_with_what_it_carried(
     run_in_loop: Callable[..., Any], bare_venue: Callable[..., Any]
 ) -> None:
-    answers = []
+    answers: list[tuple[int, bytes]] = []
 
     async def script(one: Any, number: int) -> None:
         one.writer.write(one.response)
