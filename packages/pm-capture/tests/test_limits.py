@@ -22,6 +22,7 @@ def refused(**flags: str) -> str:
         ({"rest_timeout": "0"}, "rest_timeout must be above 0, found 0.0 (flag)"),
         ({"capture_use_market_filters": "yes"}, "capture_use_market_filters (flag) needs market_regex"),
         ({"market_regex": "("}, "market_regex is no regular expression: "),
+        ({"ws_transport": "curl"}, "must be auto or websockets or picows, found 'curl' (flag)"),
         ({"ws_user_agent": "a\nb"}, "ws_user_agent must be printable ASCII, found 'a\\nb' (flag)"),
         ({"ws_user_agent": "caf\u00e9"}, "ws_user_agent must be printable ASCII, found"),
         ({"offline": "1", "universe": "u"}, "universe (flag) and offline (flag) exclude each other"),

@@ -25,7 +25,7 @@ Sources = Mapping[str, str]
 def problems(
     values: Values, sources: Sources, limits: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
-    """Yield what is wrong; `limits` has `above`, `least`, `most` and `schemes` of every setting."""
+    """Yield what is wrong; `limits` has `above`, `least`, `most`, `schemes` and `choices` of every setting."""
     for name, value in values.items():
         yield from _alone(name, value, sources[name], limits[name])
     for check in (_filters, _backoff, _offline, _shard_range, _rotate, _user_agent):
@@ -47,6 +47,8 @@ def without_effect(values: Values, sources: Sources) -> Iterator[str]:
 def _alone(name: str, value: object, source: str, limit: Mapping[str, Any]) -> Iterator[str]:
     if limit["schemes"]:
         yield from _url(name, str(value), limit["schemes"], source)
+    if limit["choices"] and value not in limit["choices"]:
+        yield f"{name} must be {' or '.join(limit['choices'])}, found {value!r} ({source})"
     if not isinstance(value, int | float) or isinstance(value, bool):
         return
     if not math.isfinite(value):

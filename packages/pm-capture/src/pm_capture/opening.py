@@ -135,7 +135,7 @@ async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
         version=settings.capture_frames_schema_version,
     )
     active = sum(1 for tokens in shards if tokens)
-    dial = run_config.dial(settings)
+    dial = run_config.dial(settings, shell.open)
     if stage is not None:
         dial = stage.dial(connections=active, ended=lambda: run.end(STOP_REASON))
     run = Run(
@@ -245,7 +245,9 @@ def _begin(
                 origin=origin,
             ),
             resolved=resolved,
-            environment=environment.machine(shell.event_loop),
+            environment=environment.machine(
+                shell.event_loop, "none" if resolved.settings.offline else shell.transport
+            ),
             versions=environment.versions(),
             universe=universe,
             universe_file=universe_file,

@@ -111,7 +111,7 @@ class Recorder:
         self._certain[shard_id] = mono
         self._append_ended = ended
         self.meters[shard_id].read_recorded(stamped=mono, began=began, ended=ended)
-        self._watermark.publish(self.stamper.watermark())
+        self._watermark.publish(self.stamper.watermark(ended))
 
     def reacted(self) -> None:
         """Take note that what followed from the newest append is done."""
