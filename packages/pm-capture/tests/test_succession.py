@@ -154,6 +154,37 @@ def test_a_book_that_does_not_come_again_is_named_and_one_that_never_came_is_not
     )
 
 
+def test_a_shard_that_the_older_run_hears_nothing_of_either_holds_nothing_up(
+    rotate: Callable[..., Rotated], tmp_path: Path
+) -> None:
+    """Also when it had its books once: those of a market that is over do not come again."""
+    two = json.dumps({"universe_version": 0, "kind": "full", "markets": [
+        {"market_id": "1", "condition_id": "0xa", "tokens": [{"token_id": "10"}]},
+        {"market_id": "2", "condition_id": "0xd", "tokens": [{"token_id": "20"}]},
+    ]})  # fmt: skip
+    (tmp_path / "two.json").write_text(two)
+    over = asyncio.Event()
+
+    async def script(connection: ServerConnection, _: int) -> None:
+        async for text in connection:
+            if text == "PING":
+                continue
+            token = json.loads(text)["assets_ids"][0]
+            if token == "10" or not over.is_set():
+                await connection.send(json.dumps([{"asset_id": token, "event_type": "book"}]))
+            if token == "20" and not over.is_set():
+                over.set()
+                await connection.close()
+
+    done = rotate(script, until="sealed", universe=tmp_path / "two.json", ws_shards=2)
+    assert done.code == 0
+    first = done.runs[0]
+    assert {each["token_ids"][0] for each in first.of("subscribe_attempt")} == {"10", "20"}
+    assert [each["trigger"] for each in first.of("reconnect")] == ["peer_closed"]
+    [told] = first.of("rotate_done")
+    assert (told["reason"], told["missing_count"]) == ("complete", 0)
+
+
 def test_a_size_is_a_limit_too(rotate: Callable[..., Rotated], answering: Script) -> None:
     async def script(connection: ServerConnection, number: int) -> None:
         if number == 1:

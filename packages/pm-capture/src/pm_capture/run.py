@@ -135,16 +135,29 @@ class Run:
         """Whether something has ended it; its files may not be closed yet."""
         return self._ending.done()
 
-    @property
-    def tokens_seen(self) -> frozenset[str]:
-        """Tokens that have had a book in this run."""
-        return frozenset().union(*(link.session.coverage.seen for link in self._links))
+    def answers(self) -> Callable[[str], bool]:
+        """Return what tells of a token whether its book has come on the connection that there is now.
+
+        It holds for as long as no shard is reassigned.
+        """
+        sessions = [link.session for link in self._links]
+        owner = {token_id: each for each in sessions for token_id in each.token_ids}
+
+        def answered(token_id: str) -> bool:
+            session = owner.get(token_id)
+            return (
+                session is not None
+                and session.state is State.OPEN
+                and token_id not in session.unanswered
+            )
+
+        return answered
 
     def readiness(self) -> list[Readiness]:
         """Return how far every shard with tokens is."""
         sessions = [link.session for link in self._links]
         return [
-            Readiness(each.state is State.OPEN and each.policies.confirm.confirmed, each.unanswered)
+            Readiness(each.state is State.OPEN, each.policies.confirm.confirmed, each.unanswered)
             for each in sessions
             if each.token_ids
         ]

@@ -146,8 +146,9 @@ class Succession:
         """Wait until the follower may take over, or one of the two runs ends."""
         life, follower = self._in_force, self._follower
         assert follower is not None
+        answers = life.run.answers()
         while not (life.run.ends() or follower.run.ends() or follower.task.done()):
-            verdict = handover.judged(follower.run.readiness(), life.run.tokens_seen, self._now())
+            verdict = handover.judged(follower.run.readiness(), answers, self._now())
             if verdict is not Verdict.WAITING:
                 return verdict
             await asyncio.wait({life.task, follower.task}, timeout=TICK_SECONDS)
