@@ -23,6 +23,7 @@ from pm_capture.shard_link import Dial
 from pm_capture.shard_session import Policies, ShardSession
 from pm_capture.stamper import Stamper
 from pm_capture.subscribe import SubscribeCaps
+from pm_frames.files import OsFiles
 
 S = 1_000_000_000
 
@@ -50,7 +51,11 @@ def live(tmp_path: Path, new_venue: Callable[..., Any], answering: Any) -> Calla
     """Run against a venue until it ends by itself; returns why, having given up or concluded."""
 
     async def run(
-        one: ShardSession, files: Any = None, *, first_beat: Callable[[], None] = lambda: None
+        one: ShardSession,
+        files: Any = None,
+        *,
+        first_beat: Callable[[], None] = lambda: None,
+        end: str | None = None,
     ) -> Any:
         (tmp_path / "r").mkdir()
         clock = asyncio.get_running_loop().time
@@ -65,6 +70,8 @@ def live(tmp_path: Path, new_venue: Callable[..., Any], answering: Any) -> Calla
                 first_beat()
 
             under_test = Run(recorder, [one], dial, heartbeat_seconds=0.05, say=say)
+            if end is not None:
+                under_test.end(end)
             ending = await under_test.live()
             fatal = ending.fatal or await under_test.conclude({})
             assert fatal is not None
@@ -84,6 +91,23 @@ def test_a_bug_in_a_policy_is_fatal_but_the_frame_is_recorded(
     assert json.loads(frame.payload)[0]["asset_id"] == "10"
     assert left.json("fatal.json")["first_error"]["type"] == "KeyError"
     assert left.records[-1]["fatal_reason"] == "INTERNAL_ASSERT"
+
+
+def test_a_bug_while_sealing_is_fatal_too(
+    live: Callable[..., Any], tmp_path: Path, left_run: Callable[..., Any]
+) -> None:
+    class Odd(OsFiles):
+        """Files of which every close meets what nobody foresaw."""
+
+        def close(self, fd: int) -> None:
+            super().close(fd)
+            raise KeyError("a bug")
+
+    fatal = asyncio.run(live(session(), Odd(), first_beat=lambda: None, end="duration"))
+    assert (fatal.reason, fatal.message) == (FatalReason.INTERNAL_ASSERT, "KeyError: 'a bug'")
+    left = left_run(tmp_path / "r")
+    assert left.json("fatal.json")["fatal_reason"] == "INTERNAL_ASSERT"
+    assert not (tmp_path / "r" / "seal.json").exists()
 
 
 def test_a_runlog_that_cannot_be_written_is_fatal(

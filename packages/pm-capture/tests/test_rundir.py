@@ -42,3 +42,10 @@ def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
     directory.discard()
     assert list((tmp_path / "runs").iterdir()) == []
     RunDirectory(tmp_path, "r").release()
+
+
+def test_a_run_that_has_its_manifest_is_never_removed(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path, "r")
+    (directory.path / "manifest.json").write_bytes(b"{}")
+    directory.discard()
+    assert (directory.path / "manifest.json").exists()

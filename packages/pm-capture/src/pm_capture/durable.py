@@ -6,7 +6,10 @@ from pm_frames.files import Files, OsFiles
 
 
 def write_file(path: Path, data: bytes, files: Files | None = None) -> None:
-    """Put `data` at `path` durably and atomically. Raises OSError; then `path` is as it was."""
+    """Put `data` at `path` durably and atomically.
+
+    Raises OSError; then `path` is as it was, or gone if its name could not be made durable.
+    """
     files = OsFiles() if files is None else files
     aside = path.with_name(f".{path.name}.tmp")
     fd = files.open_append(aside)
@@ -22,7 +25,11 @@ def write_file(path: Path, data: bytes, files: Files | None = None) -> None:
     except OSError:
         aside.unlink(missing_ok=True)
         raise
-    files.sync_directory(path.parent)
+    try:
+        files.sync_directory(path.parent)
+    except OSError:
+        path.unlink(missing_ok=True)  # a seal, say, that is there has to be one that stays
+        raise
 
 
 def make_directory(path: Path, files: Files | None = None) -> None:

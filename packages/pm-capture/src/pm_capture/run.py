@@ -206,7 +206,7 @@ class Run:
             await asyncio.to_thread(self._close_frames)
             self._measure(last=True)
             await asyncio.to_thread(self._seal, reason, others)
-        except (BundleError, OSError) as error:
+        except Exception as error:  # also a mistake of ours leaves a fatal.json
             return fatal_of(error)
         return None
 

@@ -1,6 +1,6 @@
 """The directory of a run: made once, locked while the run lives, never entered again."""
 
-import contextlib
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,13 +53,7 @@ class RunDirectory:
         self._lock.release()
 
     def discard(self) -> None:
-        """Remove a run that never began: nothing but the lock and the universe can be in it."""
+        """Remove a run that never began: no frame can be in it, as it has no manifest."""
         self.release()
-        universe = self.path / paths.UNIVERSE
-        with contextlib.suppress(OSError):
-            if universe.is_dir():
-                for path in universe.iterdir():
-                    path.unlink()
-                universe.rmdir()
-            (self.path / paths.LOCK).unlink()
-            self.path.rmdir()
+        if not (self.path / paths.MANIFEST).exists():
+            shutil.rmtree(self.path, ignore_errors=True)

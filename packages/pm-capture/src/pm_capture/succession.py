@@ -242,11 +242,7 @@ class Succession:
 
         try:
             start = await asyncio.to_thread(placed)
-        except BaseException:
-            directory.discard()
-            raise
-        try:
             return await open_run(start, self._resolved, self._shell)
         except BaseException:
-            directory.release()
+            directory.discard()
             raise
