@@ -105,11 +105,18 @@ def follow_venue(
 ) -> Callable[..., Any]:
     """Capture what `listing` finds, asking it again every 50 ms, until a signal or certain words."""
 
-    async def run(url: str, *, until_said: str | None = None, **flags: object) -> SimpleNamespace:
+    async def run(
+        url: str,
+        *,
+        until_said: str | None = None,
+        heard: Callable[[str], None] = lambda _: None,
+        **flags: object,
+    ) -> SimpleNamespace:
         words: list[str] = []
 
         def say(text: str) -> None:
             words.append(text)
+            heard(text)
             if until_said is not None and until_said in text:
                 stop()
 
@@ -350,6 +357,90 @@ def test_new_shards_are_opened_and_empty_ones_are_closed(
     last = json.loads((done.left.path / "metrics/global.ndjson").read_text().splitlines()[-1])
     assert (last["universe_version"], last["refresh_count"]) == (2, 2)
     assert (last["token_ids_assigned"], last["coverage_pct"]) == (250, 100.0)
+
+
+def test_shards_that_could_be_made_are_there_when_it_is_tried_again(
+    new_venue: Callable[..., Any],
+    answering: Any,
+    follow_venue: Callable[..., Any],
+    listing: Listing,
+    tmp_path: Path,
+) -> None:
+    listing.full(row("1", "a", "b"))
+    listing.delta([row(f"m{n}", f"m{n}y", f"m{n}n") for n in range(260)])
+    in_the_way = tmp_path / "runs" / "r" / "metrics" / "shard_02.ndjson"
+
+    def heard(text: str) -> None:
+        if "2 tokens on 1 connections" in text:
+            in_the_way.touch()
+        elif "universe refresh failed" in text:
+            in_the_way.unlink(missing_ok=True)
+
+    async def main() -> Any:
+        async with new_venue(answering) as venue:
+            return await follow_venue(
+                venue.url, heard=heard, until_said="universe 1: +520", duration_seconds=15
+            )
+
+    done = asyncio.run(main())
+    assert done.code == 0
+    assert "FileExistsError" in {each["error"] for each in done.left.of("universe_refresh_error")}
+    assert [each["shard_id"] for each in done.left.of("shard_open")] == [0, 1, 2]
+    assert judged(done.left)[-1]["reason"] == "APPLIED"
+    sums_hold(done.left.path)
+
+
+def test_nobody_asks_while_two_runs_live_and_then_the_older_one_goes_on(
+    new_venue: Callable[..., Any],
+    answering: Any,
+    follow_venue: Callable[..., Any],
+    listing: Listing,
+) -> None:
+    listing.full(row("1", "a", "b"))
+    asked: list[int] = []
+
+    async def script(connection: ServerConnection, number: int) -> None:
+        if number == 1:
+            await answering(connection, number)
+        await connection.wait_closed()  # the run that is to follow gets nothing
+
+    def heard(text: str) -> None:
+        if "is to follow" in text or "goes on" in text:
+            asked.append(len(listing.asked()))
+        if "goes on" in text:
+            listing.delta([row("2", "c", "d")])
+
+    async def main() -> Any:
+        async with new_venue(script) as venue:
+            return await follow_venue(
+                venue.url, heard=heard, until_said="universe 1: +2", duration_seconds=15,
+                capture_rotate="1s", capture_rotate_timeout_seconds=0.5, min_free_disk_gb=0,
+            )  # fmt: skip
+
+    done = asyncio.run(main())
+    assert done.code == 0
+    assert asked[0] == asked[1]
+    assert judged(done.left)[-1]["reason"] == "APPLIED"
+
+
+def test_runs_that_are_shorter_than_the_interval_do_not_put_a_refresh_off(
+    new_venue: Callable[..., Any],
+    answering: Any,
+    follow_venue: Callable[..., Any],
+    listing: Listing,
+) -> None:
+    listing.full(row("1", "a", "b"))
+    listing.delta([row("2", "c", "d")])
+
+    async def main() -> Any:
+        async with new_venue(answering) as venue:
+            return await follow_venue(
+                venue.url, until_said="universe 1: +2", duration_seconds=6, capture_rotate="1s",
+                capture_universe_refresh_interval_seconds=1.5, min_free_disk_gb=0,
+            )  # fmt: skip
+
+    done = asyncio.run(main())
+    assert done.words[-1].startswith("run r-0002: sealed")
 
 
 def test_a_venue_that_refuses_the_operation_costs_a_measured_reconnect(

@@ -56,6 +56,7 @@ def live(tmp_path: Path, new_venue: Callable[..., Any], answering: Any) -> Calla
         *,
         first_beat: Callable[[], None] = lambda: None,
         end: str | None = None,
+        then: BaseException | None = None,
     ) -> Any:
         (tmp_path / "r").mkdir()
         clock = asyncio.get_running_loop().time
@@ -73,6 +74,8 @@ def live(tmp_path: Path, new_venue: Callable[..., Any], answering: Any) -> Calla
             if end is not None:
                 under_test.end(end)
             ending = await under_test.live()
+            if then is not None:
+                under_test.fail(then)
             fatal = ending.fatal or await under_test.conclude({})
             assert fatal is not None
             await under_test.give_up(fatal)
@@ -107,6 +110,15 @@ def test_a_bug_while_sealing_is_fatal_too(
     assert (fatal.reason, fatal.message) == (FatalReason.INTERNAL_ASSERT, "KeyError: 'a bug'")
     left = left_run(tmp_path / "r")
     assert left.json("fatal.json")["fatal_reason"] == "INTERNAL_ASSERT"
+    assert not (tmp_path / "r" / "seal.json").exists()
+
+
+def test_an_error_while_a_run_ends_takes_the_place_of_its_end(
+    live: Callable[..., Any], tmp_path: Path
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    fatal = asyncio.run(live(session(), end="duration", then=full))
+    assert (fatal.reason, fatal.error) == (FatalReason.WRITE_FAILED, full)
     assert not (tmp_path / "r" / "seal.json").exists()
 
 

@@ -36,11 +36,19 @@ def rotate(
 ) -> Callable[..., Rotated]:
     """Capture a venue that behaves as its script says, until certain words were said so many times."""
 
-    def run(script: Script, *, until: str, times: int = 1, **flags: object) -> Rotated:
+    def run(
+        script: Script,
+        *,
+        until: str,
+        times: int = 1,
+        heard: Callable[[str], None] = lambda _: None,
+        **flags: object,
+    ) -> Rotated:
         done = Rotated()
 
         def say(text: str) -> None:
             done.words.append(text)
+            heard(text)
             if sum(until in words for words in done.words) == times and until in text:
                 signal.raise_signal(signal.SIGTERM)
 
@@ -85,6 +93,8 @@ def test_runs_follow_and_nothing_of_the_older_ones_is_kept(
     assert [run.json("seal.json")["stop_reason"] for run in done.runs] == [
         "rotate", "rotate", "rotate", "SIGTERM",
     ]  # fmt: skip
+    told = [run.of("capture_stop")[0]["next_run_id"] for run in done.runs]
+    assert told == ["r-0002", "r-0004", "r-0005", None]
     # After the first start, and after each run that was closed: the one in force alone is alive.
     assert done.alive[:3] == [1, 1, 1]
     for run in done.runs:
@@ -133,6 +143,61 @@ def test_a_fatal_error_of_the_run_in_force_ends_the_capture_and_seals_the_follow
     assert older.json("fatal.json")["fatal_reason"] == "RECONNECT_STORM"
     assert follower.json("seal.json")["stop_reason"] == "predecessor_ended"
     assert not (follower.path / "fatal.json").exists()
+
+
+def test_a_signal_while_the_next_run_is_begun_seals_both(
+    rotate: Callable[..., Rotated], answering: Script
+) -> None:
+    done = rotate(answering, until="is to follow")
+    assert done.code == 0
+    assert [run.json("seal.json")["stop_reason"] for run in done.runs] == ["SIGTERM", "SIGTERM"]
+    assert done.runs[0].of("rotate_done", "rotate_failed") == []
+
+
+def test_a_universe_that_was_touched_is_not_taken_over(
+    rotate: Callable[..., Rotated], answering: Script, tmp_path: Path
+) -> None:
+    universe = tmp_path / "runs" / "r" / "universe" / "000000.json"
+
+    def heard(text: str) -> None:
+        if "is to follow" in text:
+            universe.write_text(universe.read_text().replace('"10"', '"99"'))
+
+    done = rotate(answering, until="goes on", heard=heard)
+    assert done.code == 0
+    [first] = done.runs
+    [failed] = first.of("rotate_failed")
+    assert failed["reason"] == "error"
+    assert failed["message"].endswith("its generations are not what is in force")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["r"]
+
+
+def test_an_older_run_that_cannot_be_sealed_is_waited_for_and_told_by_the_exit_code(
+    rotate: Callable[..., Rotated], answering: Script, tmp_path: Path
+) -> None:
+    mute: list[ServerConnection] = []
+
+    async def script(connection: ServerConnection, number: int) -> None:
+        if number == 1:  # does not even answer the end of the connection, so that takes a while
+            await connection.send(json.dumps([{"asset_id": "10", "event_type": "book"}]))
+            connection.transport.pause_reading()
+            mute.append(connection)
+            await connection.wait_closed()
+        await answering(connection, number)
+
+    def heard(text: str) -> None:
+        if "stopping (rotate)" in text:
+            (tmp_path / "runs" / "r" / "SHA256SUMS").mkdir()
+        if "fatal" in text:
+            mute[0].transport.abort()
+
+    done = rotate(script, until="stopping (rotate)", heard=heard)
+    assert done.code == 7
+    first, second = done.runs
+    assert second.json("seal.json")["stop_reason"] == "SIGTERM"
+    told = first.json("fatal.json")
+    assert told["fatal_reason"] == "WRITE_FAILED"
+    assert told["ts_mono_ns"] > second.json("seal.json")["closed_mono_ns"]
 
 
 @pytest.mark.parametrize("ever", [True, False])

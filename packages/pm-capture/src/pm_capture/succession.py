@@ -90,7 +90,7 @@ class Succession:
             await asyncio.wait({life.task})
         while not life.task.done():
             reason = self._rotation.due(self._now(), life.bytes_written)
-            if reason is not None and not life.run.ends():
+            if reason is not None:
                 self._reason = reason
                 return False
             await asyncio.wait({life.task}, timeout=TICK_SECONDS)
