@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -271,3 +272,58 @@ def test_the_duration_is_that_of_all_runs_together(
     done = rotate(answering, until="nothing says this", duration_seconds=1.7)
     assert done.code == 0
     assert [run.json("seal.json")["stop_reason"] for run in done.runs] == ["rotate", "duration"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pm-universe is a script here")
+def test_nobody_asks_while_two_runs_live_and_then_the_older_one_goes_on(
+    new_venue: Callable[..., Any],
+    answering: Any,
+    follow_venue: Callable[..., Any],
+    listing: Any,
+) -> None:
+    listing.full(listing.row("1", "a", "b"))
+    asked: list[int] = []
+
+    async def script(connection: ServerConnection, number: int) -> None:
+        if number == 1:
+            await answering(connection, number)
+        await connection.wait_closed()  # the run that is to follow gets nothing
+
+    def heard(text: str) -> None:
+        if "is to follow" in text or "goes on" in text:
+            asked.append(len(listing.asked()))
+        if "goes on" in text:
+            listing.delta([listing.row("2", "c", "d")])
+
+    async def main() -> Any:
+        async with new_venue(script) as venue:
+            return await follow_venue(
+                venue.url, heard=heard, until_said="universe 1: +2", duration_seconds=15,
+                capture_rotate="1s", capture_rotate_timeout_seconds=0.5, min_free_disk_gb=0,
+            )  # fmt: skip
+
+    done = asyncio.run(main())
+    assert done.code == 0
+    assert asked[0] == asked[1]
+    assert done.left.of("universe_refresh")[-1]["reason"] == "APPLIED"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pm-universe is a script here")
+def test_runs_that_are_shorter_than_the_interval_do_not_put_a_refresh_off(
+    new_venue: Callable[..., Any],
+    answering: Any,
+    follow_venue: Callable[..., Any],
+    listing: Any,
+) -> None:
+    listing.full(listing.row("1", "a", "b"))
+    listing.delta([listing.row("2", "c", "d")])
+
+    async def main() -> Any:
+        async with new_venue(answering) as venue:
+            return await follow_venue(
+                venue.url, until_said="universe 1: +2", duration_seconds=6, capture_rotate="1s",
+                capture_universe_refresh_interval_seconds=1.5, min_free_disk_gb=0,
+            )  # fmt: skip
+
+    done = asyncio.run(main())
+    assert done.words[-1].startswith("run r-0002: sealed")
