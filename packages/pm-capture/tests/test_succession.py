@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import json
 import signal
 import sys
@@ -23,12 +24,16 @@ Script = Callable[[ServerConnection, int], Awaitable[None]]
 
 @dataclass
 class Rotated:
-    """A capture that rotates: its exit code, its runs in order, its words, and how many runs were alive."""
+    """A capture that rotates: its exit code, its runs in order, its words, and how many runs were alive.
+
+    `shown` has the run that each status was about.
+    """
 
     code: int = -1
     runs: list[Any] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     alive: list[int] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -70,6 +75,7 @@ def rotate(
                 resolved = resolve(flags={**texts, "clob_ws_url": venue.url}, environ={})
                 shell = Shell(
                     say=say,
+                    status=lambda record, _: done.shown.append(str(record["run_id"])),
                     announce=lambda path: done.runs.append(left_run(path)),
                     environ={},
                     event_loop="x",
@@ -249,6 +255,16 @@ def test_a_shard_that_the_older_run_hears_nothing_of_either_holds_nothing_up(
     assert [each["trigger"] for each in first.of("reconnect")] == ["peer_closed"]
     [told] = first.of("rotate_done")
     assert (told["reason"], told["missing_count"]) == ("complete", 0)
+
+
+def test_the_status_is_that_of_the_run_in_force(
+    rotate: Callable[..., Rotated], answering: Script
+) -> None:
+    done = rotate(
+        answering, until="is to follow", times=2, capture_heartbeat_interval_seconds=0.05
+    )
+    shown = [run_id for run_id, _ in itertools.groupby(done.shown)]
+    assert shown == ["r", "r-0002"]
 
 
 def test_a_size_is_a_limit_too(rotate: Callable[..., Rotated], answering: Script) -> None:

@@ -117,7 +117,9 @@ class Run:
     def end(self, reason: str, *, next_run_id: str | None = None) -> None:
         """Ask the run to end and be sealed; the first reason counts."""
         if not self._ending.done():
-            self._next_run_id = next_run_id
+            if next_run_id is not None:
+                self._next_run_id = next_run_id
+                self._status = None  # from now on that run's is shown
             self._ending.set_result(Ending(reason))
 
     def fail(self, error: BaseException) -> None:
