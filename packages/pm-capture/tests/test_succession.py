@@ -226,8 +226,9 @@ def test_a_book_that_does_not_come_again_is_named_and_one_that_never_came_is_not
     )
 
 
+@pytest.mark.parametrize("backoff_seconds", [0.001, 20])  # connected again, or not yet
 def test_a_shard_that_the_older_run_hears_nothing_of_either_holds_nothing_up(
-    rotate: Callable[..., Rotated], tmp_path: Path
+    rotate: Callable[..., Rotated], tmp_path: Path, backoff_seconds: float
 ) -> None:
     """Also when it had its books once: those of a market that is over do not come again."""
     two = json.dumps({"universe_version": 0, "kind": "full", "markets": [
@@ -248,7 +249,10 @@ def test_a_shard_that_the_older_run_hears_nothing_of_either_holds_nothing_up(
                 over.set()
                 await connection.close()
 
-    done = rotate(script, until="sealed", universe=tmp_path / "two.json", ws_shards=2)
+    done = rotate(
+        script, until="sealed", universe=tmp_path / "two.json", ws_shards=2,
+        ws_reconnect_backoff_seconds=backoff_seconds, capture_rotate_timeout_seconds=2,
+    )  # fmt: skip
     assert done.code == 0
     first = done.runs[0]
     assert {each["token_ids"][0] for each in first.of("subscribe_attempt")} == {"10", "20"}
