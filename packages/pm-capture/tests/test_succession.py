@@ -264,9 +264,7 @@ def test_a_shard_that_the_older_run_hears_nothing_of_either_holds_nothing_up(
 def test_the_status_is_that_of_the_run_in_force(
     rotate: Callable[..., Rotated], answering: Script
 ) -> None:
-    done = rotate(
-        answering, until="is to follow", times=2, capture_heartbeat_interval_seconds=0.05
-    )
+    done = rotate(answering, until="is to follow", times=2, capture_heartbeat_interval_seconds=0.05)
     shown = [run_id for run_id, _ in itertools.groupby(done.shown)]
     assert shown == ["r", "r-0002"]
 

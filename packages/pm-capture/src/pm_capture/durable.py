@@ -30,9 +30,3 @@ def write_file(path: Path, data: bytes, files: Files | None = None) -> None:
     except OSError:
         path.unlink(missing_ok=True)  # a seal, say, that is there has to be one that stays
         raise
-
-
-def make_directory(path: Path, files: Files | None = None) -> None:
-    """Create one directory durably; raises FileExistsError if it is there."""
-    path.mkdir()
-    (OsFiles() if files is None else files).sync_directory(path.parent)
