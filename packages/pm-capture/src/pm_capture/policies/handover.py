@@ -37,21 +37,22 @@ class Handover:
 
     def __init__(self, *, timeout_ns: int, now: int) -> None:
         self._due = now + timeout_ns
-        self.missing: tuple[str, ...] = ()  # as of the newest judgement, sorted
+        self.missing: tuple[str, ...] = ()  # when the time is up, sorted
 
     def judged(
         self, shards: Iterable[Readiness], answers: Callable[[str], bool], now: int
     ) -> Verdict:
         """Judge the moment; `answers` tells whether a token has a book in the run in force."""
-        delivers = True
-        missing: list[str] = []
-        for shard in shards:
-            awaited = [token for token in shard.unanswered if answers(token)]
-            delivers &= shard.connected and (shard.confirmed or not awaited)
-            missing += awaited
-        self.missing = tuple(sorted(missing))
-        if delivers and not missing:
+        shards = list(shards)
+        # Most judgements end at the first token that is awaited: there can be very many.
+        if all(each.connected and not any(map(answers, each.unanswered)) for each in shards):
             return Verdict.COMPLETE
         if now < self._due:
             return Verdict.WAITING
+        awaited = [[token for token in each.unanswered if answers(token)] for each in shards]
+        self.missing = tuple(sorted(token for tokens in awaited for token in tokens))
+        delivers = all(
+            each.connected and (each.confirmed or not tokens)
+            for each, tokens in zip(shards, awaited, strict=True)
+        )
         return Verdict.INCOMPLETE if delivers else Verdict.REFUSED
