@@ -34,14 +34,17 @@ def problems(
 
 def without_effect(values: Values, sources: Sources) -> Iterator[str]:
     """Name flags that do nothing, because the switch that they belong to is off."""
-    for switch, names in (
-        ("capture_use_market_filters", ("market_regex",)),
-        ("offline", ("fixtures_dir", "fixtures_multiplier")),
+    for switch, wanted, names in (
+        ("capture_use_market_filters", True, ("market_regex",)),
+        ("offline", True, ("fixtures_dir", "fixtures_multiplier")),
+        ("capture_rotate", True, ("capture_rotate_timeout_seconds",)),
+        ("universe", False, ("capture_max_markets",)),
     ):
         for name in names:
             # A file or an environment serves many runs; a flag is meant for this one.
-            if not values[switch] and sources[name] == "flag":
-                yield f"--{_dashed(name)} does nothing without --{_dashed(switch)}"
+            if bool(values[switch]) is not wanted and sources[name] == "flag":
+                word = "without" if wanted else "with"
+                yield f"--{_dashed(name)} does nothing {word} --{_dashed(switch)}"
 
 
 def _alone(name: str, value: object, source: str, limit: Mapping[str, Any]) -> Iterator[str]:
@@ -96,6 +99,12 @@ def _filters(values: Values, sources: Sources) -> Iterator[str]:
         except (re.error, OverflowError, RecursionError) as error:
             source = sources["market_regex"]
             yield f"market_regex is no regular expression: {error}: {pattern!r} ({source})"
+        if values["capture_use_market_filters"] and values["universe"] is not None:
+            source = sources["capture_use_market_filters"]
+            yield (
+                f"universe ({sources['universe']}) and capture_use_market_filters ({source}) exclude "
+                "each other: a universe file is captured as it is"
+            )
     elif values["capture_use_market_filters"]:
         source = sources["capture_use_market_filters"]
         yield f"capture_use_market_filters ({source}) needs market_regex"

@@ -359,7 +359,7 @@ class ShardSession:
             if named:
                 events += len(seen.event_types)
                 if "book" in seen.event_types:
-                    self.coverage.books_received(named, now)
+                    self.coverage.books_received(named)
                     self.policies.snapshot.books_received(named)
                     self.unanswered -= named
         if not events:

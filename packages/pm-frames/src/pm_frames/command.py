@@ -5,6 +5,7 @@ Nothing here reads the environment, a clock or stdin by itself; the programs han
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -150,7 +151,8 @@ def resolve_run(text: str, data_dir: Path) -> Path:
         return _last(data_dir)
     if not text:
         raise UsageError("an empty text names no run")
-    if Path(text).is_dir():
+    # Not `Path.is_dir`: for a name that is too long, say, that raises.
+    if os.path.isdir(text):
         return Path(text)
     runs = runs_dir(data_dir)
     names = _run_names(runs)
