@@ -104,6 +104,7 @@ def vectors(session: nox.Session) -> None:
     """Check that the committed vectors and fixtures are what their generators write."""
     session.run(sys.executable, "tools/make_frame_vectors.py", "--check", external=True)
     session.run(sys.executable, "tools/make_fixtures.py", "--check", external=True)
+    session.run(sys.executable, "tools/make_event_vectors.py", "--check", external=True)
 
 
 def everything(session: nox.Session) -> None:

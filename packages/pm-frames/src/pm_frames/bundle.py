@@ -7,7 +7,7 @@ manifest does not keep anybody from the frames.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -110,7 +110,14 @@ class Bundle:
         """
         path = self.runlog_path
         records = continuity_records(read_runlog(path)) if path.is_file() else ()
-        return merge_with_records(self._sources(torn_ok=torn_ok), records, runlog_path=path)
+        return self.merged(records, torn_ok=torn_ok)
+
+    def merged(
+        self, records: Iterable[Mapping[str, Any]], *, torn_ok: bool = False
+    ) -> Iterator[tuple[int, int, Item]]:
+        """All frames, and runlog records of the caller's choice as shard -1; see `merge_with_records`."""
+        sources = self._sources(torn_ok=torn_ok)
+        return merge_with_records(sources, records, runlog_path=self.runlog_path)
 
     def _sources(self, *, torn_ok: bool) -> list[FrameSource]:
         if not torn_ok:

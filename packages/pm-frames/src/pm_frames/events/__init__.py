@@ -6,6 +6,7 @@ shows a finished file to numpy without copying.
 
 from pm_frames.events.event_reader import (
     CorruptEvents,
+    EventFile,
     EventReader,
     follow_file,
     open_events,
@@ -38,6 +39,7 @@ __all__ = [
     "End",
     "EndReason",
     "Event",
+    "EventFile",
     "EventReader",
     "EventWriter",
     "Flags",

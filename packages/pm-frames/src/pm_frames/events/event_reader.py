@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, Protocol, Self
@@ -38,6 +39,10 @@ class Source(Protocol):
     """Anything with a `read` that gives some bytes, and none at the end: a file, a pipe, stdin."""
 
     def read(self, size: int, /) -> bytes | None: ...
+
+
+class _Closable(Source, Protocol):
+    def close(self) -> None: ...
 
 
 class CorruptEvents(BundleError):
@@ -230,23 +235,20 @@ _FLAGS: Final = bytes(
 )
 
 
-class _OpenReader(EventReader):
-    """A reader that owns its file."""
+class EventFile(EventReader):
+    """A reader that owns what it reads; use it in a `with`."""
 
-    def __init__(self, path: Path, *, verify: bool) -> None:
+    def __init__(self, source: _Closable, path: Path, *, verify: bool) -> None:
+        self._close = source.close
         try:
-            self._file = open(path, "rb", buffering=0)
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise MissingFile("no such file", path=path) from error
-        try:
-            super().__init__(self._file, path=path, verify=verify)
+            super().__init__(source, path=path, verify=verify)
         except BaseException:
-            self._file.close()
+            source.close()
             raise
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._close()
 
     def __enter__(self) -> Self:
         return self
@@ -260,16 +262,24 @@ class _OpenReader(EventReader):
         self.close()
 
 
-def open_events(path: Path | str, *, verify: bool = True) -> _OpenReader:
-    """Open a finished file; use it in a `with`. Raises `MissingFile`, `CorruptEvents`."""
-    return _OpenReader(Path(path), verify=verify)
+def open_events(path: Path | str, *, verify: bool = True) -> EventFile:
+    """Open a finished file. Raises `MissingFile`, `CorruptEvents`."""
+    path = Path(path)
+    return EventFile(_opened(path), path, verify=verify)
+
+
+def _opened(path: Path) -> FileIO:
+    try:
+        return FileIO(path, "rb")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise MissingFile("no such file", path=path) from error
 
 
 class _Growing:
     """Reads a file that another process still writes, up to its END."""
 
-    def __init__(self, path: Path, wait: Callable[[], bool]) -> None:
-        self._file = open(path, "rb", buffering=0)
+    def __init__(self, file: FileIO, wait: Callable[[], bool]) -> None:
+        self._file = file
         self._wait = wait
         self._ended = False
 
@@ -293,16 +303,12 @@ class _Growing:
         self._file.close()
 
 
-def follow_file(path: Path | str, wait: Callable[[], bool], *, verify: bool = True) -> EventReader:
-    """Return a reader of a file that still grows.
+def follow_file(path: Path | str, wait: Callable[[], bool], *, verify: bool = True) -> EventFile:
+    """Open a file that still grows.
 
     `wait` is called when nothing new is there: it returns True to look again (after it has slept as the
     caller likes), False to give up, which raises `CorruptEvents` of kind `no_end` or `torn_slot`. The
     file must exist (`MissingFile`).
     """
     path = Path(path)
-    try:
-        growing = _Growing(path, wait)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise MissingFile("no such file", path=path) from error
-    return EventReader(growing, path=path, verify=verify)
+    return EventFile(_Growing(_opened(path), wait), path, verify=verify)

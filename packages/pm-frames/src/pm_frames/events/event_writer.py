@@ -7,7 +7,7 @@ so that it is that of the events whatever depth was asked for and whoever wrote 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from pm_frames.events.slots import (
@@ -22,7 +22,7 @@ from pm_frames.events.slots import (
     RunState,
 )
 
-FLUSH_BYTES: Final = 1 << 18
+FLUSH_PIECES: Final = 1 << 12  # writes that are handed to the sink together
 CHECKPOINTS_MAX: Final = 64
 _FIRST_INTERVAL: Final = 1 << 10  # hashed slots
 
@@ -76,32 +76,43 @@ class EventWriter:
     """Writes one stream into a sink that takes bytes (None: only the digests are wanted)."""
 
     def __init__(
-        self, sink: Sink | None, header: Header, *, flush_bytes: int = FLUSH_BYTES
+        self, sink: Sink | None, header: Header, *, flush_pieces: int = FLUSH_PIECES
     ) -> None:
-        """Write the header. What the sink raises comes through, here and later."""
+        """Write the header. What the sink raises comes through, here and later.
+
+        `flush_pieces` 1 hands everything on at once, as a follower needs it.
+        """
         self._sink = sink
-        self._flush_bytes = flush_bytes
+        self._flush_pieces = flush_pieces
         self._stream = hashlib.sha256()
         self._hash = EventHash()
         self._pending: list[bytes] = []
+        self._unhashed = False  # among what is pending; then the hashed part is kept apart
         self._pending_hashed: list[bytes] = []
-        self._pending_bytes = 0
         self._bytes = 0
         self._end: End | None = None
         self.write(header.event().packed(), hashed=False)
+        self.flush()
 
     def write(self, slots: bytes, *, hashed: bool = True) -> None:
         """Append packed slots; `hashed` is False for the header and for depth alone.
 
         Raises ValueError for what is not whole slots, and after the end.
         """
-        if len(slots) % SLOT_BYTES or self._end is not None:
-            raise ValueError("not whole slots" if self._end is None else "the stream has ended")
-        self._pending.append(slots)
-        if hashed:
-            self._pending_hashed.append(slots)
-        self._pending_bytes += len(slots)
-        if self._pending_bytes >= self._flush_bytes:
+        self.extend([slots], hashed=hashed)
+
+    def extend(self, slots: Sequence[bytes], *, hashed: bool = True) -> None:
+        """Append several pieces of packed slots, as `write` does."""
+        if self._end is not None:
+            raise ValueError("the stream has ended")
+        pending = self._pending
+        if not hashed and not self._unhashed:
+            self._unhashed = True
+            self._pending_hashed = pending.copy()
+        pending += slots
+        if self._unhashed and hashed:
+            self._pending_hashed += slots
+        if len(pending) >= self._flush_pieces:
             self.flush()
 
     def define_token(self, token: int, token_id: str, *, ts_recv_ns: int) -> None:
@@ -123,12 +134,13 @@ class EventWriter:
         if not self._pending:
             return
         data = b"".join(self._pending)
-        hashed = b"".join(self._pending_hashed)
-        self._pending.clear()
-        self._pending_hashed.clear()
-        self._pending_bytes = 0
+        if len(data) % SLOT_BYTES:
+            raise ValueError("not whole slots")
         self._stream.update(data)
-        self._hash.update(hashed)
+        self._hash.update(b"".join(self._pending_hashed) if self._unhashed else data)
+        self._pending.clear()
+        self._pending_hashed = []
+        self._unhashed = False
         self._bytes += len(data)
         if self._sink is not None:
             self._sink(data)

@@ -1,0 +1,1 @@
+"""Replay a run bundle as canonical events: exact books, causal, deterministic, live as later."""

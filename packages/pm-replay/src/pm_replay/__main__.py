@@ -1,0 +1,291 @@
+"""pm-replay: run bundles as canonical events. The shell around `pm_replay.pipeline`."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from pm_frames.command import (
+    BROKEN_PIPE,
+    ExitCode,
+    UsageError,
+    chosen_runs,
+    parse_duration,
+    parse_time,
+    run_arguments,
+    severest,
+)
+from pm_frames.errors import BundleError, WriteFailed
+from pm_frames.selection import selection_arguments, selection_of
+
+INTERRUPTED = 130
+EPILOG = """\
+One JSON line a run on stdout (a page on a terminal); with --events-out - the events are on stdout and the
+summary is on stderr. docs/spec/events.md describes the events, docs/replay.md the summary.
+
+  pm-replay @last
+  pm-replay monday --market will-it-rain --from +5m --to +10m --events-out - --format jsonl
+  pm-replay monday --events-out monday.pmev --depth
+  pm-replay diff monday.pmev again.pmev
+
+exit codes: 0 clean; 2 usage, or no such run; 3 the run is not sealed, or findings that were asked for, or
+(diff) the streams differ; 4 corruption; 5 the events cannot be written. Of several runs the severest.
+"""
+
+
+class ShowVersion(argparse.Action):
+    """Look the version up only when it is asked for: the lookup costs more than all of --help."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **settings)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"pm-replay {version('pm-replay')}")
+        parser.exit()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the command line of pm-replay."""
+    parser = argparse.ArgumentParser(
+        prog="pm-replay",
+        description="Replay run bundles as canonical events: exact books, causal, deterministic.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--version", action=ShowVersion, help="print the version and exit")
+    run_arguments(parser)
+    selection_arguments(parser)
+    add("--from", dest="start", metavar="TIME", help="first moment told: RFC 3339, ns, or +5m")
+    add("--to", dest="stop", metavar="TIME", help="first moment not told any more")
+    add("--max-seconds", metavar="N", help="capture time from the first frame told, such as 300")
+    add("--max-events", type=_count, metavar="N", help="stop after exactly N events")
+    add("--events-out", metavar="FILE", help="write the events there; - is stdout")
+    add("--format", choices=("pmev", "jsonl"), default="pmev", help="of the events (default pmev)")
+    add("--force", action="store_true", help="write over an output that exists")
+    add("--depth", action="store_true", help="tell every level (BOOK, LEVEL); hashes stay the same")
+    add("--emit", choices=("all", "changes"), default="all", help="all tops, or only new ones")
+    add(
+        "--profile",
+        choices=("full", "book-only"),
+        default="full",
+        help="book-only: tops of whole books alone, as the predecessors did",
+    )
+    add("--pace", type=_speed, metavar="SPEED", help="1 is as recorded, 2 twice as fast")
+    add("--oracles", choices=("sample", "all", "none"), default="sample", help="hash and mirror")
+    add("--verdicts", type=Path, metavar="FILE", help="what the oracles say per token and minute")
+    add("--strict-schema", action="store_true", help="exit 3 if a message has an unknown shape")
+    add("--print-hash", action="store_true", help="on a terminal: print the event hash alone")
+    add("--stable-json", action="store_true", help="the same bytes each time: elapsed_ms 0, sorted")
+    add("--json", action="store_true", help="print JSON, also on a terminal")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"not a count: {text!r}")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= 1e6:
+        raise argparse.ArgumentTypeError(f"not a speed above 0: {text!r}")
+    return speed
+
+
+def replay_runs(options: argparse.Namespace) -> Iterator[int]:
+    """Replay what the command line names, and yield an exit code for each run."""
+    runs = chosen_runs(options, stdin=sys.stdin, environment=os.environ)
+    if len(runs) > 1 and (options.events_out is not None or options.verdicts is not None):
+        raise UsageError("--events-out and --verdicts take one run", found=f"{len(runs)} runs")
+    for run in runs:
+        yield _replay_run(run, options)
+
+
+def _replay_run(run: Path, options: argparse.Namespace) -> int:
+    from pm_frames.bundle import open_bundle, read_json
+    from pm_frames.selection import select_tokens
+    from pm_replay.engine import Options
+    from pm_replay.oracles import SAMPLE_EVERY
+    from pm_replay.pipeline import Request, mono_of, replay
+    from pm_replay.report import exit_code, summary
+    from pm_replay.verdicts import Verdicts
+
+    bundle = open_bundle(run, empty_ok=True)
+    selection = selection_of(options)
+    chosen = None
+    if any(selection):
+        chosen = select_tokens(selection, [read_json(path) for path in bundle.universe_files()])
+    start = None if options.start is None else mono_of(bundle, parse_time(options.start))
+    stop = None if options.stop is None else mono_of(bundle, parse_time(options.stop))
+    if start is not None and stop is not None and stop <= start:
+        raise UsageError("--to is not after --from", expected=f"after {start}", found=stop)
+    with ExitStack() as stack:
+        sink = _sink(options, stack)
+        verdicts = None
+        if options.verdicts is not None:
+            out = stack.enter_context(_output(options.verdicts, force=options.force))
+            anchors = bundle.manifest
+            verdicts = Verdicts(
+                lambda text: out.write(text.encode()),
+                anchors.get("t0_mono_ns") or 0,
+                anchors.get("t0_wall_ns_utc"),
+            )
+        request = Request(
+            chosen=chosen,
+            from_mono_ns=start,
+            before_mono_ns=stop,
+            max_ns=None if options.max_seconds is None else _seconds(options.max_seconds),
+            options=Options(
+                full=options.profile == "full",
+                depth=options.depth,
+                changes_only=options.emit == "changes",
+                max_events=options.max_events,
+            ),
+            sample_every={"sample": SAMPLE_EVERY, "all": 1, "none": 0}[options.oracles],
+            verdicts=verdicts,
+        )
+        pace = None if options.pace is None else _pace(options.pace)
+        begun = time.perf_counter_ns()
+        result = replay(bundle, request, sink, pace=pace)
+        elapsed_ms = (time.perf_counter_ns() - begun) // 1_000_000
+    code = exit_code(result, strict_schema=options.strict_schema)
+    line = summary(
+        result,
+        bundle.run_id,
+        elapsed_ms=0 if options.stable_json else elapsed_ms,
+        profile=options.profile,
+        code=code,
+    )
+    _show(line, options)
+    if result.reason.name == "STOPPED":
+        return INTERRUPTED
+    return code
+
+
+def _seconds(text: str) -> int:
+    return parse_duration(text if text[-1:].isalpha() else f"{text}s")
+
+
+def _sink(options: argparse.Namespace, stack: ExitStack) -> Callable[[bytes], object] | None:
+    if options.events_out is None:
+        return None
+    if options.events_out == "-":
+        if options.format == "pmev" and sys.stdout.isatty():
+            raise UsageError("binary events are not written to a terminal; try --format jsonl")
+        out: IO[bytes] = sys.stdout.buffer
+    else:
+        out = stack.enter_context(_output(Path(options.events_out), force=options.force))
+
+    def write(data: bytes) -> None:
+        out.write(data)
+        out.flush()
+
+    if options.format == "pmev":
+        return write
+    from pm_replay.jsonl import JsonLines
+
+    return JsonLines(write)
+
+
+def _output(path: Path, *, force: bool) -> IO[bytes]:
+    try:
+        return open(path, "wb" if force else "xb")
+    except FileExistsError:
+        raise UsageError("exists; --force writes over it", path=path) from None
+    except OSError as error:
+        raise WriteFailed(f"cannot be written: {error.strerror}", path=path) from error
+
+
+def _pace(speed: float) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    def paced(items: Iterable[Any]) -> Iterator[Any]:
+        first: int | None = None
+        begun = time.perf_counter_ns()
+        for shard, ordinal, item in items:
+            stamp = item["ts_mono_ns"] if shard < 0 else item.rx_mono_ns
+            first = stamp if first is None else first
+            ahead = (stamp - first) / speed - (time.perf_counter_ns() - begun)
+            if ahead > 0:
+                time.sleep(ahead / 1e9)
+            yield shard, ordinal, item
+
+    return paced
+
+
+def _show(line: dict[str, Any], options: argparse.Namespace) -> None:
+    out = sys.stderr if options.events_out == "-" else sys.stdout
+    if options.stable_json or options.json or not out.isatty():
+        text = json.dumps(_sorted_inside(line) if options.stable_json else line)
+        print(text, file=out)
+    elif options.print_hash:
+        print(line["event_hash"], file=out)
+    else:
+        from pm_replay.report import page
+
+        print(*page(line), sep="\n", file=out)
+    out.flush()
+
+
+def _sorted_inside(line: dict[str, Any]) -> dict[str, Any]:
+    """Return the same keys in the same order, everything below them sorted."""
+    return {key: json.loads(json.dumps(value, sort_keys=True)) for key, value in line.items()}
+
+
+def diff(arguments: Sequence[str]) -> int:
+    """Run `pm-replay diff A B`."""
+    parser = argparse.ArgumentParser(
+        prog="pm-replay diff",
+        description="Print the first event in which two event files differ; exit 3 if they do.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("a", type=Path, metavar="A", help="a .pmev file")
+    parser.add_argument("b", type=Path, metavar="B", help="another")
+    options = parser.parse_args(arguments)
+    from pm_replay.difference import first_difference
+
+    found = first_difference(options.a, options.b)
+    print(json.dumps(found))
+    return ExitCode.OK if found["equal"] else ExitCode.FINDINGS
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Replay what the command line names; return the severest exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    codes: list[int] = []
+    try:
+        if arguments[:1] == ["diff"]:
+            return diff(arguments[1:])
+        options = make_parser().parse_args(arguments)
+        for code in replay_runs(options):
+            if code == INTERRUPTED:
+                return INTERRUPTED
+            codes.append(code)
+    except BundleError as error:
+        print(f"pm-replay: {error}", file=sys.stderr)
+        codes.append(error.exit_code)
+    except BrokenPipeError:
+        # Who read us has left; without this, Python would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        print(f"pm-replay: cannot write: {error}", file=sys.stderr)
+        codes.append(ExitCode.WRITE_ERROR)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return severest(codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

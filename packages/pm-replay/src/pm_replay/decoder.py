@@ -1,0 +1,145 @@
+"""Payload bytes to typed messages: a fast path for today's schema, the lenient one for all else.
+
+The fast path takes a payload only if msgspec reads it strictly and the number of keys in it is what the
+fields of the messages explain. Everything else is read again by `pm_replay.lenient` and shown to the
+sentinel, so that both paths together lose nothing and invent nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from pm_replay import lenient
+from pm_replay.messages import BestBidAsk, Book, Fast, Message, PriceChange, TickSizeChange, Trade
+from pm_replay.sentinel import SAMPLE_BYTES, Sentinel
+
+_KEEPALIVES: Final = frozenset({b"PONG", b"PING"})
+_ARRAY: Final = ord("[")
+_KEY: Final = b'":'
+_EXAMPLES_MAX: Final = 64
+
+_decode_one = msgspec.json.Decoder(Fast).decode
+_decode_list = msgspec.json.Decoder(list[Fast]).decode
+
+
+class Example(NamedTuple):
+    """The first frame that was counted under a word."""
+
+    shard: int
+    frame: int
+    sample: str
+
+
+class Decoder:
+    """Decodes payloads and counts what it meets; never raises for a payload."""
+
+    def __init__(self) -> None:
+        self.frames: Counter[str] = Counter()  # fast, lenient, keepalive, empty
+        self.decode_errors: Counter[str] = Counter()
+        self.schema_errors: Counter[str] = Counter()
+        self.items_total = 0
+        self.items_max = 0
+        self.frames_multi_item = 0
+        self.fast = 0
+        self.examples: dict[str, Example] = {}
+        self.sentinel = Sentinel()
+        self._at = (0, 0, b"")
+
+    def decode(self, payload: bytes, shard: int, frame: int) -> Sequence[Message]:
+        """Return the messages of a payload."""
+        try:
+            if payload[0] != _ARRAY:
+                message = _decode_one(payload)
+                if type(message) is PriceChange:  # nearly every frame
+                    keys = 4 + 7 * len(message.price_changes)
+                else:
+                    keys = expected_keys(message)
+                if payload.count(_KEY) == keys:
+                    self.fast += 1
+                    return (message,)
+            else:
+                found = _decode_list(payload)
+                if found and payload.count(_KEY) == sum(map(expected_keys, found)):
+                    self.fast += 1
+                    self._items(len(found))
+                    return found
+        except (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError):
+            pass
+        return self._lenient(payload, shard, frame)
+
+    def schema_error(self, kind: str) -> None:
+        """Count a schema error of the frame that was decoded last."""
+        self.schema_errors[kind] += 1
+        self._example(kind)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts with stable keys."""
+        frames = dict(sorted(self.frames.items()))
+        single = self.fast - self.frames["fast_arrays"]
+        return {
+            "frames": {"fast": self.fast, **frames},
+            "decode_errors": dict(sorted(self.decode_errors.items())),
+            "schema_errors": dict(sorted(self.schema_errors.items())),
+            "payload_items_total": self.items_total + single,
+            "payload_items_max": max(self.items_max, int(bool(single))),
+            "payload_frames_multi_item": self.frames_multi_item,
+            "examples": {
+                kind: {"shard": one.shard, "frame": one.frame, "sample": one.sample}
+                for kind, one in sorted(self.examples.items())
+            },
+            "shapes": dict(sorted(self.sentinel.shapes.items())),
+            "surprises": [one._asdict() for _, one in sorted(self.sentinel.surprises.items())],
+        }
+
+    def _lenient(self, payload: bytes, shard: int, frame: int) -> list[Message]:
+        self._at = (shard, frame, payload)
+        if payload.strip() in _KEEPALIVES:
+            self.frames["keepalive"] += 1
+            return []
+        try:
+            value = lenient.load(payload)
+        except lenient.NotReadable as error:
+            self.decode_errors[error.kind] += 1
+            self._example(error.kind)
+            return []
+        if value == []:
+            self.frames["empty_array"] += 1
+            return []
+        self.frames["lenient"] += 1
+        self.sentinel.look(value, payload, shard, frame)
+        found = list(lenient.messages(value, self.schema_error))
+        self._items(len(found), fast=False)
+        return found
+
+    def _items(self, count: int, *, fast: bool = True) -> None:
+        if fast:
+            self.frames["fast_arrays"] += 1
+        self.items_total += count
+        self.items_max = max(self.items_max, count)
+        self.frames_multi_item += count > 1
+
+    def _example(self, kind: str) -> None:
+        if kind not in self.examples and len(self.examples) < _EXAMPLES_MAX:
+            shard, frame, payload = self._at
+            sample = payload[:SAMPLE_BYTES].decode("utf-8", "replace")
+            self.examples[kind] = Example(shard, frame, sample)
+
+
+def expected_keys(message: Fast) -> int:
+    """Return how many object keys a text has that says this message and nothing else."""
+    if type(message) is PriceChange:
+        return 4 + 7 * len(message.price_changes)
+    if type(message) is Book:
+        optional = (message.tick_size is not None) + (message.last_trade_price is not None)
+        return 7 + optional + 2 * (len(message.bids) + len(message.asks))
+    if type(message) is Trade:
+        optional = (message.fee_rate_bps is not None) + (message.transaction_hash is not None)
+        return 7 + optional
+    if type(message) is TickSizeChange:
+        return 5 + (message.old_tick_size is not None)
+    assert type(message) is BestBidAsk
+    return 6 + (message.spread is not None)

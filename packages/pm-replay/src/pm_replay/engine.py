@@ -1,0 +1,566 @@
+"""Frames and runlog records in, packed events out: pure, causal, and the same whoever feeds it.
+
+What a frame gave is written in the order definitions, depth, events. Nothing here reads a clock, a file or the environment.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from pm_frames.continuity import Basis, Continuity, State, Transition
+from pm_frames.events import NO_TOKEN, NONE, RUNLOG_SHARD, Kind, MarketChange, Settled
+from pm_frames.events.slots import (
+    BATCH_END,
+    FLAGS_AT,
+    SETTLED_SHIFT,
+    SLOT,
+    SZ_MAX,
+    canonical_json,
+    continuation,
+)
+from pm_frames.frames import Frame
+from pm_frames.layout import Flag
+from pm_frames.peek import peek
+from pm_replay.book import Side
+from pm_replay.book_hash import price_forms
+from pm_replay.decoder import Decoder
+from pm_replay.e6 import BAD, NO_SIDE, Prices, Sizes, Stated
+from pm_replay.lifecycle import Lifecycles
+from pm_replay.messages import (
+    BestBidAsk,
+    Book,
+    Lifecycle,
+    Message,
+    PriceChange,
+    TickSizeChange,
+    Trade,
+    Unknown,
+)
+from pm_replay.oracles import Oracles
+from pm_replay.registry import Definition, Registry
+from pm_replay.token import Token
+
+NS_PER_MS: Final = 1_000_000
+TS_DIGITS_MAX: Final = (
+    12  # of milliseconds; one more would not fit into 63 bits of ns at its largest
+)
+_END_FLAG: Final = [bytes((flags | BATCH_END,)) for flags in range(256)]
+UNSTATED, SETTLED, UNSETTLED = (int(each) for each in Settled)
+TOB: Final = int(Kind.TOB)
+_pack: Final = SLOT.pack
+_SIDES: Final = {"BUY": 0, "SELL": 1}
+_FIRST: Final = int(Flag.FIRST)
+_FEE_BPS_MAX: Final = 10**9
+
+
+class Options(NamedTuple):
+    """What is told; the books are the same whatever is told of them."""
+
+    full: bool = True  # False: the profile book-only
+    depth: bool = False
+    changes_only: bool = False
+    max_events: int | None = None
+
+
+class Output(Protocol):
+    """Where packed slots go: an `EventWriter`."""
+
+    def extend(self, slots: list[bytes], *, hashed: bool = True) -> None: ...
+
+
+class Engine:
+    """Replays one run."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        basis: Basis,
+        options: Options,
+        oracles: Oracles,
+        output: Output,
+    ) -> None:
+        self.registry = registry
+        self.oracles = oracles
+        self.decoder = Decoder()
+        self.continuity = Continuity(basis)
+        self.counts: Counter[str] = Counter()
+        self.kinds: Counter[int] = Counter()
+        self.seq = 0
+        self.emitting = True  # False before the window that was asked for
+        self.full = False  # max_events is reached
+        self._options = options
+        self._write = output.extend
+        self._left = -1 if options.max_events is None else options.max_events
+        self._definitions: list[bytes] = []
+        self._depth: list[bytes] = []
+        self._events: list[bytes] = []
+        self._prices = Prices(1_000_000 if options.full else 2**31 - 1)
+        self._sizes = Sizes()
+        self._stated = Stated()
+        self._times: dict[str, int] = {}
+        self._lifecycles = Lifecycles()
+        self._last_stamp: dict[int, int] = {}
+        self._filtered = registry.is_filtered
+        # Nothing but the settings decides about a top: no depth, no repeats left out, no limit.
+        self._plain = not options.depth and not options.changes_only and self._left < 0
+        self._mono = 0
+        self._serial = 0
+        self._shard = 0
+        self._frame = 0
+        self._read: dict[type[Message], Callable[[Any], None]] = {
+            PriceChange: self._price_change if options.full else self._passed_over,
+            Book: self._book,
+            Trade: self._trade,
+            TickSizeChange: self._tick_size,
+            BestBidAsk: self._best_bid_ask,
+            Lifecycle: self._lifecycle,
+            Unknown: self._unknown,
+        }
+        if self._left == 0:
+            self.full = True
+
+    def frame(self, shard: int, ordinal: int, frame: Frame) -> None:
+        """Feed a frame, in merge order."""
+        self._mono = frame.rx_mono_ns
+        self._shard = shard
+        self._frame = ordinal
+        self._serial += 1
+        if frame.flags & _FIRST:
+            self._first_of_connection(shard, frame.rx_mono_ns)
+        payload = frame.payload
+        read = self._read
+        if self._filtered and self._is_of_others(payload):
+            self.counts["prefilter_skipped_frames"] += 1
+        else:
+            for message in self.decoder.decode(payload, shard, ordinal):
+                read[type(message)](message)
+        self._last_stamp[shard] = frame.rx_mono_ns
+        if self._events or self._definitions or self._depth:
+            self._end_of_input()
+
+    def record(self, ordinal: int, record: Mapping[str, Any]) -> None:
+        """Feed a runlog record, in merge order."""
+        stamp = record.get("ts_mono_ns")
+        if not isinstance(stamp, int) or stamp < 0:
+            return
+        self._mono = stamp
+        self._shard = RUNLOG_SHARD
+        self._frame = ordinal
+        if record.get("record_type") == "heartbeat":
+            self.clock(record.get("hb_mono_ns"), record.get("hb_wall_ns_utc"))
+        else:
+            self._transitions(self.continuity.record(record))
+        self._end_of_input()
+
+    def universe(self, document: Mapping[str, Any], mono_ns: int) -> None:
+        """Take a universe generation that is in force from now on."""
+        self._define(list(self.registry.apply(document)), mono_ns)
+        self._end_of_input()
+
+    def clock(self, mono_ns: object, wall_ns: object) -> None:
+        """Tell a pair of both clocks."""
+        if (
+            self._options.full
+            and self.emitting
+            and isinstance(mono_ns, int)
+            and isinstance(wall_ns, int)
+            and 0 <= mono_ns <= SZ_MAX
+            and 0 <= wall_ns <= SZ_MAX
+        ):
+            self._definitions.append(
+                SLOT.pack(
+                    0, self._mono or mono_ns, NONE, mono_ns, wall_ns, 0, NO_TOKEN, NONE, NONE,
+                    RUNLOG_SHARD, Kind.CLOCK, 0,
+                )
+            )  # fmt: skip
+            self._end_of_input()
+
+    def close(self, at_mono_ns: int) -> None:
+        """End the run where no `capture_stop` did."""
+        self._mono = max(at_mono_ns, self._mono)
+        self._shard = RUNLOG_SHARD
+        self._frame = 0
+        self._transitions(self.continuity.close(self._mono))
+        self._end_of_input()
+
+    def finish(self) -> None:
+        """Judge what is still open; nothing more is fed after."""
+        for token in self.registry.tokens.values():
+            # Whether a batch is over cannot be known here: what agrees counts, what does not is open.
+            if token.group_settled == UNSETTLED:
+                self.oracles.unsettled(token)
+            else:
+                self.oracles.close_group(token)
+
+    def _end_of_input(self) -> None:
+        """Hand over what one frame or record gave; its last event gets the batch end."""
+        if self._definitions:
+            self._write(self._definitions)
+            self._definitions.clear()
+        if self._depth:
+            self._write(self._depth, hashed=False)
+            self._depth.clear()
+        events = self._events
+        if events:
+            last = events[-1]
+            events[-1] = last[:FLAGS_AT] + _END_FLAG[last[FLAGS_AT]] + last[FLAGS_AT + 1 :]
+            self._write(events)
+            events.clear()
+
+    # The messages of the venue.
+
+    def _price_change(self, message: PriceChange) -> None:  # noqa: C901, PLR0915
+        # The one path that has to be fast, so what is elsewhere a call is spelt out here.
+        text = message.timestamp
+        self._serial = serial = self._serial + 1
+        prices, sizes, tokens, shard = self._prices, self._sizes, self.registry.tokens, self._shard
+        touched: list[Token] = []
+        for change in message.price_changes:
+            token = tokens.get(change.asset_id) or self._token(change.asset_id, message.market)
+            if token is None:
+                continue
+            if token.shard != shard or not token.known:
+                self.counts["withheld_changes"] += 1
+                continue
+            price, size, side = prices[change.price], sizes[change.size], change.side
+            if price < 0 or size < 0 or (side != "BUY" and side != "SELL"):
+                self.decoder.schema_error("change_invalid")
+                continue
+            if text != token.group_text or change.hash != token.group_hash:
+                if token.group_settled >= 0:
+                    self.oracles.close_group(token)
+                token.group_text = text
+                token.group_hash = change.hash
+            if side == "BUY":
+                levels = token.bids
+                if size:
+                    levels[price] = size
+                    if price > token.bid:
+                        token.bid = price
+                else:
+                    levels.pop(price, None)
+                    if price == token.bid:
+                        token.bid = max(levels, default=NO_SIDE)
+            else:
+                levels = token.asks
+                if size:
+                    levels[price] = size
+                    if price < token.ask or token.ask < 0:
+                        token.ask = price
+                else:
+                    levels.pop(price, None)
+                    if price == token.ask:
+                        token.ask = min(levels, default=NO_SIDE)
+            token.stated_bid = change.best_bid
+            token.stated_ask = change.best_ask
+            token.changed_px = price
+            if token.mark != serial:
+                token.mark = serial
+                touched.append(token)
+            if token.depth_told:
+                self._depth.append(self._level(token, price, size, side != "BUY"))
+        if not touched:
+            return
+        ts = self._times.get(text)
+        if ts is None:
+            ts = self._time(text)
+        stated = self._stated
+        for token in touched:
+            stated_bid, stated_ask = token.stated_bid, token.stated_ask
+            bid, ask = token.bid, token.ask
+            if token.group_settled == UNSETTLED:
+                self.oracles.unsettled(token)
+            if stated_bid is None and stated_ask is None:
+                settled = UNSTATED
+            elif stated[stated_bid or ""] == bid and stated[stated_ask or ""] == ask:
+                settled = SETTLED
+            else:
+                settled = UNSETTLED
+            token.group_settled = settled
+            token.group_shard = shard
+            token.group_frame = self._frame
+            if not (self._plain and self.emitting and token.chosen):
+                self._top(token, ts, settled)
+                continue
+            self.seq = seq = self.seq + 1
+            self._events.append(
+                _pack(
+                    seq, self._mono, ts, token.bids[bid] if bid >= 0 else 0,
+                    token.asks[ask] if ask >= 0 else 0, self._frame, token.number, bid, ask, shard,
+                    TOB, token.state | settled << SETTLED_SHIFT,
+                )
+            )  # fmt: skip
+
+    def _book(self, message: Book) -> None:
+        token = self._token(message.asset_id, message.market)
+        if token is None:
+            return
+        bids = Side(message.bids, self._prices, self._sizes)
+        asks = Side(message.asks, self._prices, self._sizes)
+        if bids.invalid or asks.invalid:
+            self.decoder.schema_error("level_invalid")
+            self.counts["levels_invalid"] += bids.invalid + asks.invalid
+        if message.tick_size:
+            token.market.tick_size = message.tick_size
+        if message.last_trade_price:
+            for form in reversed(price_forms(message.last_trade_price)):
+                token.market.traded(form)
+        ts = self._time(message.timestamp)
+        if token.known and token.shard == self._shard:
+            if token.group_settled == UNSETTLED and token.group_text == message.timestamp:
+                self.oracles.unsettled(token)
+            else:
+                self.oracles.close_group(token)
+            token.group_shard, token.group_frame = self._shard, self._frame
+            self.oracles.snapshot(token, bids.levels, asks.levels)
+        self._transitions(self.continuity.book(token.token_id, self._shard, self._mono))
+        if self._options.full and not self._is_live_here(token):
+            self.counts["withheld_books"] += 1
+            return
+        token.known = True
+        token.shard = self._shard
+        token.replace(bids.levels, asks.levels)
+        token.group_text, token.group_hash = message.timestamp, message.hash
+        token.mark = self._serial
+        token.group_shard, token.group_frame = self._shard, self._frame
+        self.oracles.whole_book(token)
+        if self._options.depth and self.emitting and token.chosen:
+            self._whole_depth(token)
+        self._top(token, ts, SETTLED)
+
+    def _trade(self, message: Trade) -> None:
+        token = self._token(message.asset_id, message.market)
+        if token is None:
+            return
+        price, size = self._prices[message.price], self._sizes[message.size]
+        if price == BAD or size == BAD:
+            self.decoder.schema_error("trade_invalid")
+            return
+        for form in reversed(price_forms(message.price)):
+            token.market.traded(form)
+        if not self._options.full:
+            return
+        fee = self._sizes[message.fee_rate_bps or "x"] // 1_000_000
+        self._event(
+            Kind.TRADE, token, self._time(message.timestamp),
+            (size, fee if 0 <= fee < _FEE_BPS_MAX else NONE, price, _SIDES.get(message.side, NONE)),
+            int(token.state),
+        )  # fmt: skip
+
+    def _tick_size(self, message: TickSizeChange) -> None:
+        token = self._token(message.asset_id, message.market)
+        if token is None:
+            return
+        new, old = self._prices[message.new_tick_size], self._prices[message.old_tick_size or ""]
+        if new == BAD:
+            self.decoder.schema_error("tick_size_invalid")
+            return
+        token.market.tick_size = message.new_tick_size
+        if self._options.full:
+            # A new epoch: what was on the old grid is not ours to carry over.
+            self.oracles.close_group(token)
+            token.forget()
+            self._event(
+                Kind.TICK_SIZE, token, self._time(message.timestamp), (0, 0, new, old),
+                int(token.state),
+            )  # fmt: skip
+
+    def _best_bid_ask(self, message: BestBidAsk) -> None:
+        # It comes before the changes that it speaks of and may not come at all: nothing is told of it.
+        self._token(message.asset_id, message.market)
+        self.counts["best_bid_ask"] += 1
+
+    def _passed_over(self, message: PriceChange) -> None:
+        self.counts["passed_over"] += 1
+
+    def _lifecycle(self, message: Lifecycle) -> None:
+        if not self._options.full:
+            return
+        if self._lifecycles.is_repeated(message):
+            self.counts["lifecycle_repeats"] += 1
+            return
+        facts = self._lifecycles.facts(message)
+        winner = self.registry.tokens.get(str(facts.get("winning_token_id")))
+        change = MarketChange.NEW if facts["change"] == "new" else MarketChange.RESOLVED
+        if self._filtered and not self.registry.chooses_any(facts["token_ids"]):
+            return
+        payload = canonical_json(facts)
+        number = NO_TOKEN if winner is None or not winner.chosen else winner.number
+        self._plain_event(
+            Kind.MARKET, number, self._time(message.timestamp),
+            (len(payload), 0, int(change), NONE), 0, payload,
+        )  # fmt: skip
+
+    def _unknown(self, message: Unknown) -> None:
+        self.counts["unknown"] += 1
+        if not self._options.full:
+            return
+        payload = canonical_json({"event_type": message.event_type})
+        self._plain_event(
+            Kind.UNKNOWN, NO_TOKEN, self._time(message.timestamp),
+            (len(payload), 0, NONE, NONE), 0, payload,
+        )  # fmt: skip
+
+    # Continuity.
+
+    def _is_live_here(self, token: Token) -> bool:
+        """Return whether a book of the connection that this frame came on can be believed."""
+        return token.state is State.LIVE and self.continuity.shard_of(token.token_id) == self._shard
+
+    def _first_of_connection(self, shard: int, mono: int) -> None:
+        since = self._last_stamp.get(shard)
+        self._transitions(self.continuity.first_of_connection(shard, mono, since_mono_ns=since))
+
+    def _transitions(self, transitions: Sequence[Transition]) -> None:
+        for moved in transitions:
+            token = self._token(moved.token_id, "")
+            if token is None:
+                continue
+            before, token.state = token.state, moved.state
+            if moved.state is not State.LIVE and token.known and self._options.full:
+                if token.group_settled == UNSETTLED:
+                    self.oracles.unsettled(token)
+                else:
+                    self.oracles.close_group(token)
+                token.forget()
+            if self._options.full:
+                self._event(
+                    Kind.STATUS, token, NONE, (moved.since_mono_ns, int(before), NONE, NONE),
+                    int(moved.state),
+                )  # fmt: skip
+
+    # Out.
+
+    def _top(self, token: Token, ts: int, settled: int) -> None:
+        if not self.emitting or not token.chosen:
+            return
+        if self._options.depth and not token.depth_told:
+            self._whole_depth(token)
+        bid, ask = token.bid, token.ask
+        bid_size = token.bids[bid] if bid >= 0 else 0
+        ask_size = token.asks[ask] if ask >= 0 else 0
+        if self._options.changes_only:
+            told = (bid, bid_size, ask, ask_size, settled)
+            if told == token.last_told:
+                return
+            token.last_told = told
+        if self._left >= 0 and not self._take_one():
+            return
+        self.seq += 1
+        self._events.append(
+            SLOT.pack(
+                self.seq, self._mono, ts, bid_size, ask_size, self._frame, token.number, bid, ask,
+                self._shard, 16, token.state | settled << SETTLED_SHIFT,
+            )
+        )  # fmt: skip
+
+    def _event(
+        self, kind: Kind, token: Token, ts: int, values: tuple[int, int, int, int], flags: int
+    ) -> None:
+        if token.chosen:
+            self._plain_event(kind, token.number, ts, values, flags)
+
+    def _plain_event(
+        self,
+        kind: Kind,
+        number: int,
+        ts: int,
+        values: tuple[int, int, int, int],  # in the order of the slot: sizes, then prices
+        flags: int,
+        payload: bytes = b"",
+    ) -> None:
+        if not self.emitting or (self._left >= 0 and not self._take_one()):
+            return
+        self.seq += 1
+        self.kinds[kind] += 1
+        first, second, third, fourth = values
+        slot = SLOT.pack(
+            self.seq, self._mono, ts, first, second, self._frame, number, third, fourth, self._shard,
+            kind, flags,
+        )  # fmt: skip
+        self._events.append(slot + continuation(payload) if payload else slot)
+
+    def tops(self) -> int:
+        """Return how many TOB events were told: all that is no other kind."""
+        return self.seq - self.kinds.total()
+
+    def _take_one(self) -> bool:
+        if self.full:
+            return False
+        self._left -= 1
+        self.full = self._left == 0
+        return True
+
+    def _whole_depth(self, token: Token) -> None:
+        token.depth_told = True
+        self._depth.append(
+            SLOT.pack(
+                0, self._mono, NONE, len(token.bids), len(token.asks), self._frame, token.number,
+                NONE, NONE, self._shard, Kind.BOOK, int(token.state),
+            )
+        )  # fmt: skip
+        for price in sorted(token.bids):
+            self._depth.append(self._level(token, price, token.bids[price], 0))
+        for price in sorted(token.asks, reverse=True):
+            self._depth.append(self._level(token, price, token.asks[price], 1))
+
+    def _level(self, token: Token, price: int, size: int, side: int) -> bytes:
+        return SLOT.pack(
+            0, self._mono, NONE, size, 0, self._frame, token.number, price, side, self._shard,
+            Kind.LEVEL, int(token.state),
+        )  # fmt: skip
+
+    def _define(self, definitions: Sequence[Definition], mono_ns: int) -> None:
+        for each in definitions:
+            slot = SLOT.pack(
+                0,
+                mono_ns,
+                NONE,
+                len(each.payload),
+                0,
+                0,
+                each.token,
+                NONE,
+                NONE,
+                RUNLOG_SHARD,
+                each.kind,
+                0,
+            )
+            self._definitions.append(slot + continuation(each.payload))
+
+    def _token(self, token_id: str, condition_id: str) -> Token | None:
+        token = self.registry.tokens.get(token_id)
+        if token is None:
+            token, definitions = self.registry.token(token_id, condition_id)
+            self._define(definitions, self._mono)
+            if token is None:
+                self.decoder.schema_error("token_id_unusable")
+        elif condition_id and not token.market.condition_id:
+            self._define(self.registry.place(token, condition_id), self._mono)
+        return token
+
+    def _time(self, text: str) -> int:
+        """Return a venue stamp (milliseconds as text) in ns; -1 where it is none."""
+        ts = self._times.get(text)
+        if ts is not None:
+            return ts
+        if text.isascii() and text.isdecimal() and len(text) <= TS_DIGITS_MAX + 1:
+            ts = int(text) * NS_PER_MS
+            if ts > SZ_MAX:
+                ts = NONE
+        else:
+            ts = NONE
+        if ts == NONE:
+            self.counts["timestamps_missing"] += 1
+        if len(self._times) >= 1024:
+            self._times.clear()
+        if ts != NONE:
+            self._times[text] = ts
+        return ts
+
+    def _is_of_others(self, payload: bytes) -> bool:
+        """Return whether a payload is certainly of tokens that were not chosen."""
+        found = peek(payload)
+        return bool(found.token_ids) and not self.registry.chooses_any(found.token_ids)

@@ -1,0 +1,106 @@
+"""The venue's messages as typed structs: one shape per event type, whatever schema they came in.
+
+The structs with a tag are also what the fast decoder reads. What differs from today's schema in any way
+goes through `pm_replay.lenient`, which makes the same structs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+
+class Level(Struct, gc=False):
+    """A price level as text."""
+
+    price: str
+    size: str
+
+
+class Change(Struct, gc=False):
+    """The new total of one level, and what the message states of the book after the whole batch."""
+
+    asset_id: str
+    price: str
+    size: str
+    side: str
+    hash: str | None
+    best_bid: str | None
+    best_ask: str | None
+
+
+class Book(Struct, tag_field="event_type", tag="book"):
+    """A whole book; replaces everything."""
+
+    market: str
+    asset_id: str
+    bids: list[Level]
+    asks: list[Level]
+    timestamp: str
+    hash: str | None
+    tick_size: str | None = None
+    last_trade_price: str | None = None
+
+
+class PriceChange(Struct, tag_field="event_type", tag="price_change"):
+    """Changes of levels, of one market."""
+
+    market: str
+    price_changes: list[Change]
+    timestamp: str
+
+
+class Trade(Struct, tag_field="event_type", tag="last_trade_price", gc=False):
+    """A trade print; `side` is that of the taker."""
+
+    asset_id: str
+    market: str
+    price: str
+    size: str
+    side: str
+    timestamp: str
+    fee_rate_bps: str | None = None
+    transaction_hash: str | None = None
+
+
+class TickSizeChange(Struct, tag_field="event_type", tag="tick_size_change", gc=False):
+    """The tick of a token has changed."""
+
+    asset_id: str
+    market: str
+    new_tick_size: str
+    timestamp: str
+    old_tick_size: str | None = None
+
+
+class BestBidAsk(Struct, tag_field="event_type", tag="best_bid_ask", gc=False):
+    """The best prices, by themselves; delivery is not guaranteed."""
+
+    asset_id: str
+    market: str
+    best_bid: str
+    best_ask: str
+    timestamp: str
+    spread: str | None = None
+
+
+class Lifecycle(Struct):
+    """`new_market` or `market_resolved`: every connection gets it. `fields` is the whole message."""
+
+    event_type: str
+    market: str
+    timestamp: str
+    fields: Mapping[str, Any]
+
+
+class Unknown(Struct):
+    """An event of a type that nobody knows."""
+
+    event_type: str | None
+    timestamp: str
+
+
+Fast: TypeAlias = PriceChange | Book | Trade | TickSizeChange | BestBidAsk
+Message: TypeAlias = Fast | Lifecycle | Unknown

@@ -1,0 +1,279 @@
+"""A bundle through the engine into an event stream: what is read, from where to where, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pm_frames import RunState as BundleState
+from pm_frames.bundle import Bundle, read_json
+from pm_frames.command import TimePoint, UsageError
+from pm_frames.continuity import Basis
+from pm_frames.errors import BundleError
+from pm_frames.events import EndReason, EventWriter, Header, RunState
+from pm_frames.events.event_writer import FLUSH_PIECES, Sink
+from pm_frames.frames import Frame
+from pm_frames.merge import Item
+from pm_frames.records import CONTINUITY
+from pm_frames.runlog import RunlogReader
+from pm_replay.engine import Engine, Options
+from pm_replay.oracles import SAMPLE_EVERY, Oracles
+from pm_replay.registry import Registry
+from pm_replay.verdicts import Verdicts
+
+RECORD_TYPES: Final = CONTINUITY | {"universe_refresh", "heartbeat"}
+APPLIED: Final = "APPLIED"
+LOOK_AHEAD: Final = 4096  # records in which a runlog must name a subscription to be judged by
+
+Pace = Callable[[Iterable[tuple[int, int, Item]]], Iterator[tuple[int, int, Item]]]
+
+_STATES: Final = {
+    BundleState.RUNNING: RunState.RUNNING,
+    BundleState.ENDED: RunState.ENDED,
+    BundleState.FATAL: RunState.FATAL,
+    BundleState.CRASHED: RunState.CRASHED,
+}
+
+
+class Request(NamedTuple):
+    """What of a run is wanted; stamps are of the receive clock, None is open."""
+
+    chosen: Collection[str] | None = None
+    from_mono_ns: int | None = None
+    before_mono_ns: int | None = None
+    max_ns: int | None = None
+    options: Options = Options()
+    sample_every: int = SAMPLE_EVERY
+    verdicts: Verdicts | None = None
+
+
+class Result(NamedTuple):
+    """What came of it; `error` stopped the reading."""
+
+    engine: Engine
+    writer: EventWriter
+    basis: Basis
+    frames: int
+    records: int
+    first_mono_ns: int | None
+    last_mono_ns: int | None
+    run_state: RunState
+    reason: EndReason
+    error: BundleError | None
+
+
+def replay(
+    bundle: Bundle, request: Request, sink: Sink | None, *, pace: Pace | None = None
+) -> Result:
+    """Replay a run into a sink, to its END. What the sink raises comes through.
+
+    Damage does not raise: the stream ends there with the reason ERROR, and the error is in the result.
+    """
+    return _Replay(bundle, request, sink, pace).run()
+
+
+def mono_of(bundle: Bundle, point: TimePoint) -> int:
+    """Return a point in time on the receive clock of a run; raise `UsageError` without its anchors."""
+    t0_mono, t0_wall = _anchor(bundle, "t0_mono_ns"), _anchor(bundle, "t0_wall_ns_utc")
+    if t0_mono is None or (t0_wall is None and not point.relative):
+        raise UsageError("the manifest has no anchors, so a time cannot be told", path=bundle.path)
+    if point.relative:
+        return t0_mono + point.ns
+    assert t0_wall is not None
+    return max(0, t0_mono + point.ns - t0_wall)
+
+
+def basis_of(bundle: Bundle) -> Basis:
+    """Return what continuity is judged by: the runlog, if it names subscriptions, else the flags."""
+    if not bundle.runlog_path.is_file():
+        return Basis.FLAGS
+    with RunlogReader(bundle.runlog_path) as runlog:
+        try:
+            for ordinal, record in enumerate(runlog):
+                if record.get("record_type") == "run_start" and "boot_id" in record:
+                    return Basis.RUNLOG
+                if record.get("record_type") == "subscribe_attempt" and "token_ids" in record:
+                    return Basis.RUNLOG
+                if ordinal == LOOK_AHEAD:
+                    break
+        except BundleError:
+            return Basis.RUNLOG  # damaged, and the replay is to stop there and say so
+    return Basis.FLAGS
+
+
+def records_of(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the records that replay reads; one out of order that continuity can spare is left out."""
+    if not path.is_file():
+        return
+    last = 0
+    with RunlogReader(path) as runlog:
+        for record in runlog:
+            kind = record.get("record_type")
+            stamp = record.get("ts_mono_ns")
+            if kind not in RECORD_TYPES or not isinstance(stamp, int):
+                continue
+            if kind in CONTINUITY or stamp >= last:
+                last = max(last, stamp)
+                yield record
+
+
+class _Replay:
+    def __init__(
+        self, bundle: Bundle, request: Request, sink: Sink | None, pace: Pace | None
+    ) -> None:
+        self.pace = pace
+        self.bundle = bundle
+        self.request = request
+        self.basis = basis_of(bundle)
+        self.state = bundle.state()
+        emit_from, emit_before = getattr(bundle, "emit_window", None) or (None, None)
+        self.start = _latest(emit_from, request.from_mono_ns)
+        self.before = _earliest(emit_before, request.before_mono_ns)
+        verdicts = request.verdicts
+        self.writer = EventWriter(
+            sink, self._header(), flush_pieces=FLUSH_PIECES if pace is None else 1
+        )
+        self.engine = Engine(
+            Registry(request.chosen),
+            self.basis,
+            request.options,
+            Oracles(
+                sample_every=request.sample_every, note=None if verdicts is None else verdicts.note
+            ),
+            self.writer,
+        )
+        self.frames = 0
+        self.records = 0
+        self.first: int | None = None
+        self.last: int | None = None
+        self.stopped = False  # capture_stop was read
+
+    def run(self) -> Result:
+        error: BundleError | None = None
+        reason = EndReason.WHOLE
+        engine = self.engine
+        try:
+            self._begin()
+            items: Iterable[tuple[int, int, Item]] = self._items()
+            for shard, ordinal, item in items if self.pace is None else self.pace(items):
+                stamp = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
+                if self.before is not None and stamp >= self.before:
+                    reason = self._limit_reason()
+                    break
+                self._feed(shard, ordinal, item, stamp)
+                if engine.full:
+                    reason = EndReason.LIMIT
+                    break
+            else:
+                if self.state in (BundleState.CRASHED, BundleState.FATAL) and not self.stopped:
+                    engine.close(self.last or 0)
+        except BundleError as found:
+            error, reason = found, EndReason.ERROR
+        except KeyboardInterrupt:
+            reason = EndReason.STOPPED
+        engine.finish()
+        if self.request.verdicts is not None:
+            self.request.verdicts.close()
+        run_state = _STATES[self.state]
+        self.writer.end(
+            seq=engine.seq, ts_recv_ns=self.last or 0, run_state=run_state, reason=reason
+        )
+        return Result(
+            engine, self.writer, self.basis, self.frames, self.records, self.first, self.last,
+            run_state, reason, error,
+        )  # fmt: skip
+
+    def _begin(self) -> None:
+        t0 = _anchor(self.bundle, "t0_mono_ns") or 0
+        files = self.bundle.universe_files()
+        if files:
+            self.engine.universe(read_json(files[0]), t0)
+        wall = _anchor(self.bundle, "t0_wall_ns_utc")
+        if wall is not None:
+            self.engine.clock(t0, wall)
+        self.engine.emitting = self.start is None
+
+    def _items(self) -> Iterator[tuple[int, int, Item]]:
+        torn_ok = self.state is not BundleState.ENDED
+        return self.bundle.merged(records_of(self.bundle.runlog_path), torn_ok=torn_ok)
+
+    def _feed(self, shard: int, ordinal: int, item: Item, stamp: int) -> None:
+        engine = self.engine
+        if self.request.verdicts is not None:
+            self.request.verdicts.at(stamp)
+        if not engine.emitting and self.start is not None and stamp >= self.start:
+            engine.emitting = True
+        if isinstance(item, Frame):
+            if engine.emitting and self.first is None:
+                self.first = stamp
+                if self.request.max_ns is not None:
+                    self._limit(stamp + self.request.max_ns)
+            engine.frame(shard, ordinal, item)
+            self.frames += 1
+        else:
+            self._record(ordinal, item)
+        self.last = stamp
+
+    def _record(self, ordinal: int, record: Mapping[str, Any]) -> None:
+        self.records += 1
+        kind = record["record_type"]
+        if kind == "universe_refresh":
+            if record.get("reason") == APPLIED:
+                name = record.get("universe_file")
+                if isinstance(name, str):
+                    document = read_json(_inside(self.bundle.path, name))
+                    self.engine.universe(document, record["ts_mono_ns"])
+            return
+        self.stopped = self.stopped or kind == "capture_stop"
+        self.engine.record(ordinal, record)
+
+    def _limit(self, before: int) -> None:
+        if self.before is None or before < self.before:
+            self.before = before
+            self._limited_by_time = True
+
+    _limited_by_time = False
+
+    def _limit_reason(self) -> EndReason:
+        return EndReason.LIMIT if self._limited_by_time else EndReason.WHOLE
+
+    def _header(self) -> Header:
+        options = self.request.options
+        wall = _anchor(self.bundle, "t0_wall_ns_utc")
+        chosen = self.request.chosen
+        facts = {
+            "run_id": self.bundle.run_id,
+            "profile": "full" if options.full else "book-only",
+            "emit": "changes" if options.changes_only else "all",
+            "depth": options.depth,
+            "continuity": self.basis.value,
+            "from_mono_ns": self.start,
+            "before_mono_ns": self.before,
+            "tokens_chosen": None if chosen is None else len(chosen),
+        }
+        return Header(_anchor(self.bundle, "t0_mono_ns") or 0, -1 if wall is None else wall, facts)
+
+
+def _anchor(bundle: Bundle, key: str) -> int | None:
+    try:
+        value = bundle.manifest.get(key)
+    except BundleError:
+        return None
+    ok = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return value if ok else None
+
+
+def _inside(run_dir: Path, name: str) -> Path:
+    path = run_dir / name
+    if not path.resolve().is_relative_to(run_dir.resolve()):
+        raise BundleError("a universe file outside of the bundle", path=path)
+    return path
+
+
+def _latest(*stamps: int | None) -> int | None:
+    return max((each for each in stamps if each is not None), default=None)
+
+
+def _earliest(*stamps: int | None) -> int | None:
+    return min((each for each in stamps if each is not None), default=None)

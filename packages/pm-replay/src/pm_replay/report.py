@@ -1,0 +1,86 @@
+"""The summary of a replay: one JSON object with documented keys, or a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pm_frames.command import ExitCode
+from pm_frames.events import EndReason, Kind, RunState
+from pm_replay.pipeline import Result
+
+
+def exit_code(result: Result, *, strict_schema: bool) -> int:
+    """Return 0 for a clean replay, the error's code for damage, 3 for an unsealed run or findings."""
+    if result.error is not None:
+        return result.error.exit_code
+    if result.run_state in (RunState.CRASHED, RunState.FATAL, RunState.RUNNING):
+        return ExitCode.FINDINGS
+    if strict_schema and result.engine.decoder.sentinel.surprises:
+        return ExitCode.FINDINGS
+    return ExitCode.OK
+
+
+def summary(
+    result: Result, run_id: str, *, elapsed_ms: int, profile: str, code: int
+) -> dict[str, Any]:
+    """Return the summary; every key is there, whatever happened."""
+    engine = result.engine
+    error = result.error
+    return {
+        "ok": error is None and result.reason in (EndReason.WHOLE, EndReason.LIMIT),
+        "mode": "replay",
+        "run_id": run_id,
+        "run_state": result.run_state.name.lower(),
+        "end_reason": result.reason.name.lower(),
+        "exit_code": int(code),
+        "profile": profile,
+        "frames": result.frames,
+        "records": result.records,
+        "canonical_events": engine.seq,
+        "event_hash": result.writer.event_hash,
+        "elapsed_ms": elapsed_ms,
+        "first_mono_ns": result.first_mono_ns,
+        "last_mono_ns": result.last_mono_ns,
+        "kinds": {
+            kind.name.lower(): engine.tops() if kind is Kind.TOB else engine.kinds[kind]
+            for kind in Kind
+            if 16 <= kind < 32
+        },
+        "continuity": {
+            "basis": result.basis.value,
+            "oddities": dict(sorted(engine.continuity.oddities.items())),
+        },
+        "counts": dict(sorted(engine.counts.items())),
+        "decode": engine.decoder.summary(),
+        "oracles": engine.oracles.summary(),
+        "checkpoints": {
+            "interval": result.writer.checkpoints.interval,
+            "hashes": list(result.writer.checkpoints.hashes),
+        },
+        "errors": [] if error is None else [str(error)],
+        "error": None if error is None else str(error),
+    }
+
+
+def page(line: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of the page for people."""
+    yield f"run {line['run_id']}: {line['run_state']}, read to its end: {line['end_reason']}"
+    yield (
+        f"{line['frames']} frames, {line['canonical_events']} events in {line['elapsed_ms']} ms, "
+        f"event hash {line['event_hash']}"
+    )
+    kinds = ", ".join(f"{name} {count}" for name, count in line["kinds"].items() if count)
+    yield f"events: {kinds or 'none'}"
+    for name, found in line["oracles"].items():
+        counts = ", ".join(f"{what} {n}" for what, n in found.items() if what != "examples")
+        yield f"{name}: {counts}"
+    for name in ("decode_errors", "schema_errors"):
+        if line["decode"][name]:
+            yield f"{name}: {line['decode'][name]}"
+    for one in line["decode"]["surprises"]:
+        yield f"schema: {one['event_type']}: {one['what']} (shard {one['shard']}, frame {one['frame']})"
+    if line["continuity"]["basis"] == "flags":
+        yield "no runlog: continuity is judged by the flags of the frames, losses may go unseen"
+    if line["error"]:
+        yield f"stopped: {line['error']}"

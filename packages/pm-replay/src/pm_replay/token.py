@@ -1,0 +1,92 @@
+"""What replay knows of a token and of its market while it goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pm_frames.continuity import State
+from pm_replay.book import L2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TRADE_PRICES_MAX = 6
+
+
+class Market:
+    """A condition: its tokens, its terms, and the trade prices that a hash may contain."""
+
+    __slots__ = (
+        "condition_id",
+        "min_size",
+        "neg_risk",
+        "row",
+        "tick_size",
+        "tokens",
+        "trade_prices",
+    )
+
+    def __init__(self, condition_id: str) -> None:
+        self.condition_id = condition_id
+        self.tokens: list[Token] = []
+        self.row: Mapping[str, Any] | None = None  # of the universe
+        self.min_size: str | None = None
+        self.tick_size: str | None = None
+        self.neg_risk: bool | None = None
+        self.trade_prices: list[str] = []
+
+    def traded(self, price: str) -> None:
+        """Take note of a trade price, the newest first."""
+        if price in self.trade_prices:
+            self.trade_prices.remove(price)
+        self.trade_prices.insert(0, price)
+        del self.trade_prices[TRADE_PRICES_MAX:]
+
+
+class Token(L2):
+    """A token's book, whether it can be known, and what the messages said of it last."""
+
+    __slots__ = (
+        "changed_px",
+        "chosen", "depth_told", "group_frame", "group_hash", "group_settled", "group_shard",
+        "group_text", "known", "last_told", "mark", "market", "number", "shard", "state", "stated_ask",
+        "stated_bid", "token_id",
+    )  # fmt: skip
+
+    def __init__(self, number: int, token_id: str, market: Market, *, chosen: bool) -> None:
+        super().__init__()
+        self.number = number
+        self.token_id = token_id
+        self.market = market
+        self.chosen = chosen
+        self.state = State.UNSUBSCRIBED
+        # Whether the levels are those of the venue: live, and a whole book since the last break.
+        self.known = False
+        self.shard = -1  # where that book came from
+        self.changed_px = -1  # price of the last change
+        self.mark = 0  # serial of the message that touched this token last
+        self.stated_bid: str | None = None
+        self.stated_ask: str | None = None
+        # The engine batch that the last message belongs to: one timestamp, one hash.
+        self.group_text = ""
+        self.group_hash: str | None = None
+        self.group_settled = -1  # Settled as a number; -1: nothing to be judged
+        self.group_shard = 0
+        self.group_frame = 0
+        self.last_told: tuple[int, ...] | None = None
+        self.depth_told = False
+
+    def mate(self) -> Token | None:
+        """Return the other token of a binary market, if it is known which one that is."""
+        tokens = self.market.tokens
+        if len(tokens) != 2 or not self.market.condition_id:
+            return None
+        return tokens[1] if tokens[0] is self else tokens[0]
+
+    def forget(self) -> None:
+        """Drop the levels: they are no longer those of the venue."""
+        self.known = False
+        self.replace({}, {})
+        self.group_settled = -1
+        self.last_told = None
+        self.depth_told = False
