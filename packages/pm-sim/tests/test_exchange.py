@@ -1,11 +1,11 @@
 """What becomes of orders at the simulated venue."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venue_scene import NO, YES, Scene
 
 from pm_frames.continuity import State
 from pm_frames.events import Settled
@@ -24,6 +24,8 @@ from pm_sim.orders import (
 )
 
 BUY, SELL = Side.BUY, Side.SELL
+YES, NO = 0, 1
+NewScene = Callable[..., Any]
 
 
 def told(outcomes: list[Outcome]) -> list[tuple[Any, ...]]:
@@ -39,8 +41,8 @@ def told(outcomes: list[Outcome]) -> list[tuple[Any, ...]]:
     return short
 
 
-def test_a_taker_walks_the_levels_up_to_its_limit() -> None:
-    scene = Scene()
+def test_a_taker_walks_the_levels_up_to_its_limit(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000, 52: 2000, 55: 9000})
     assert told(scene.order(YES, BUY, 52, 5000)) == [
         ("fill", 50, 1000), ("fill", 52, 2000), ("NO_MATCH", 2000),
@@ -49,8 +51,8 @@ def test_a_taker_walks_the_levels_up_to_its_limit() -> None:
     assert scene.ledger.cash_e6 == 1_000_000_000 - 5_000_000 - 10_400_000
 
 
-def test_displayed_size_is_had_once_and_in_both_views_of_the_book() -> None:
-    scene = Scene()
+def test_displayed_size_is_had_once_and_in_both_views_of_the_book(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.book(NO, {50: 1000}, {60: 1000})
     assert told(scene.order(YES, BUY, 50, 600)) == [("fill", 50, 600)]
@@ -60,8 +62,8 @@ def test_displayed_size_is_had_once_and_in_both_views_of_the_book() -> None:
     assert told(scene.order(YES, BUY, 50, 500)) == [("NO_MATCH", 500)]
 
 
-def test_what_was_taken_is_there_again_when_the_level_is_gone_and_new() -> None:
-    scene = Scene()
+def test_what_was_taken_is_there_again_when_the_level_is_gone_and_new(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.order(YES, BUY, 50, 1000)
     scene.book(YES, {40: 1000}, {50: 1200})
@@ -71,8 +73,8 @@ def test_what_was_taken_is_there_again_when_the_level_is_gone_and_new() -> None:
     assert told(scene.order(YES, BUY, 50, 1000)) == [("fill", 50, 1000)]
 
 
-def test_a_lens_that_is_less_strict_believes_a_restated_size() -> None:
-    scene = Scene(depth=Depth(forget_on_restatement=True))
+def test_a_lens_that_is_less_strict_believes_a_restated_size(new_scene: NewScene) -> None:
+    scene = new_scene(depth=Depth(forget_on_restatement=True))
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.order(YES, BUY, 50, 1000)
     scene.book(YES, {40: 1000}, {50: 1000})
@@ -81,14 +83,14 @@ def test_a_lens_that_is_less_strict_believes_a_restated_size() -> None:
     assert told(scene.order(YES, BUY, 50, 1200)) == [("fill", 50, 1200)]
 
 
-def test_half_of_what_is_displayed_can_be_had_in_the_worst_lens() -> None:
-    scene = Scene(depth=Depth(share_bps=5_000))
+def test_half_of_what_is_displayed_can_be_had_in_the_worst_lens(new_scene: NewScene) -> None:
+    scene = new_scene(depth=Depth(share_bps=5_000))
     scene.book(YES, {}, {50: 1001})
     assert told(scene.order(YES, BUY, 50, 1000)) == [("fill", 50, 500), ("NO_MATCH", 500)]
 
 
-def test_without_depth_the_top_is_all_there_is() -> None:
-    scene = Scene()
+def test_without_depth_the_top_is_all_there_is(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000}, levels=False)
     assert told(scene.order(YES, BUY, 60, 5000)) == [("fill", 50, 1000), ("NO_MATCH", 4000)]
     # A better ask hides the level that we emptied; when it shows again it is still empty.
@@ -98,8 +100,8 @@ def test_without_depth_the_top_is_all_there_is() -> None:
     assert told(scene.order(YES, BUY, 60, 600)) == [("NO_MATCH", 600)]
 
 
-def test_slippage_is_paid_inside_the_limit_or_not_at_all() -> None:
-    scene = Scene(Terms(fees=lambda market: FlatBps(0), slippage_bps=100))
+def test_slippage_is_paid_inside_the_limit_or_not_at_all(new_scene: NewScene) -> None:
+    scene = new_scene(Terms(fees=lambda market: FlatBps(0), slippage_bps=100))
     scene.book(YES, {40: 1000}, {50: 1000})
     assert told(scene.order(YES, BUY, 50, 500)) == [("NO_MATCH", 500)]
     assert told(scene.order(YES, BUY, 51, 500)) == [("fill", 50.5, 500)]
@@ -110,15 +112,17 @@ def test_slippage_is_paid_inside_the_limit_or_not_at_all() -> None:
     ("px", "size", "reason"),
     [(101, 500, "PRICE_RANGE"), (50, 499, "MIN_SIZE"), (50, 0, "SIZE_DECIMALS")],
 )
-def test_the_rules_of_the_market_come_first(px: int, size: int, reason: str) -> None:
-    scene = Scene()
+def test_the_rules_of_the_market_come_first(
+    new_scene: NewScene, px: int, size: int, reason: str
+) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     assert told(scene.order(YES, BUY, px, size))[0][0] == reason
     assert scene.ledger.balances["reserved"] == 0
 
 
-def test_fill_or_kill_fills_whole_or_not() -> None:
-    scene = Scene()
+def test_fill_or_kill_fills_whole_or_not(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000, 51: 500})
     assert told(scene.order(YES, BUY, 51, 1600, tif=Tif.FOK)) == [("FOK_UNFILLED", 1600)]
     assert told(scene.order(YES, BUY, 51, 1500, tif=Tif.FOK)) == [
@@ -126,24 +130,24 @@ def test_fill_or_kill_fills_whole_or_not() -> None:
     ]  # fmt: skip
 
 
-def test_post_only_never_takes() -> None:
-    scene = Scene()
+def test_post_only_never_takes(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     maker = {"tif": Tif.GTC, "urgency": Urgency.MAKER}
     assert told(scene.order(YES, BUY, 50, 500, **maker)) == [("POST_ONLY_CROSSES", 500)]
     assert told(scene.order(YES, BUY, 49, 500, **maker)) == [("rested", 500)]
 
 
-def test_nobody_trades_with_himself() -> None:
-    scene = Scene()
+def test_nobody_trades_with_himself(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.give(YES, 1000)
     assert told(scene.order(YES, SELL, 45, 500, tif=Tif.GTC)) == [("rested", 500)]
     assert told(scene.order(YES, BUY, 50, 500)) == [("SELF_CROSS", 500)]
 
 
-def test_an_order_waits_for_the_end_of_an_engine_batch() -> None:
-    scene = Scene()
+def test_an_order_waits_for_the_end_of_an_engine_batch(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000}, settled=Settled.UNSETTLED)
     assert told(scene.order(YES, BUY, 50, 500)) == []
     assert told(scene.book(YES, {40: 1000}, {49: 300}, settled=Settled.UNSETTLED)) == []
@@ -152,20 +156,20 @@ def test_an_order_waits_for_the_end_of_an_engine_batch() -> None:
     ]  # fmt: skip
 
 
-def test_a_book_that_is_lost_while_an_order_waits_ends_it() -> None:
-    scene = Scene()
+def test_a_book_that_is_lost_while_an_order_waits_ends_it(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000}, settled=Settled.UNSETTLED)
     scene.order(YES, BUY, 50, 500)
     assert told(scene.lose(YES)) == [("NOT_LIVE", 500)]
     assert scene.ledger.balances["reserved"] == 0
 
 
-def test_a_book_in_doubt_is_refused_or_labelled() -> None:
-    scene = Scene()
+def test_a_book_in_doubt_is_refused_or_labelled(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.lose(YES)
     assert told(scene.order(YES, BUY, 50, 500)) == [("NOT_LIVE", 500)]
-    scene = Scene(Terms(fees=lambda market: FlatBps(0), taint=Taint.LABEL))
+    scene = new_scene(Terms(fees=lambda market: FlatBps(0), taint=Taint.LABEL))
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.lose(YES)
     [fill] = scene.order(YES, BUY, 50, 500)
@@ -173,17 +177,17 @@ def test_a_book_in_doubt_is_refused_or_labelled() -> None:
     assert (fill.is_tainted, fill.state) == (True, State.RECONNECTING)
 
 
-def test_a_mask_is_hindsight_that_only_refuses() -> None:
+def test_a_mask_is_hindsight_that_only_refuses(new_scene: NewScene) -> None:
     terms = Terms(fees=lambda market: FlatBps(0), masked=lambda token, at_ns: token == YES)
-    scene = Scene(terms)
+    scene = new_scene(terms)
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.book(NO, {50: 1000}, {60: 1000})
     assert told(scene.order(YES, BUY, 50, 500)) == [("MASKED", 500)]
     assert told(scene.order(NO, BUY, 60, 500)) == [("fill", 60, 500)]
 
 
-def test_the_delay_of_the_market_is_waited_out() -> None:
-    scene = Scene(seconds_delay="0.000000003")
+def test_the_delay_of_the_market_is_waited_out(new_scene: NewScene) -> None:
+    scene = new_scene(seconds_delay="0.000000003")
     scene.book(YES, {40: 1000}, {50: 1000})
     assert told(scene.order(YES, BUY, 55, 1000)) == []
     due = scene.venue.deadline()
@@ -192,8 +196,8 @@ def test_the_delay_of_the_market_is_waited_out() -> None:
     assert told(scene.venue.deadline_reached(due)) == [("fill", 54, 400), ("NO_MATCH", 600)]
 
 
-def test_cash_is_finite_and_reserved() -> None:
-    scene = Scene(cash_e6=5_100_000)
+def test_cash_is_finite_and_reserved(new_scene: NewScene) -> None:
+    scene = new_scene(cash_e6=5_100_000)
     scene.book(YES, {40: 1000}, {50: 10_000})
     assert told(scene.order(YES, BUY, 49, 500, tif=Tif.GTC)) == [("rested", 500)]
     assert told(scene.order(YES, BUY, 50, 600)) == [("CASH", 600)]
@@ -201,16 +205,16 @@ def test_cash_is_finite_and_reserved() -> None:
     assert told(scene.order(YES, BUY, 50, 600)) == [("fill", 50, 600)]
 
 
-def test_what_is_not_held_is_not_sold() -> None:
-    scene = Scene()
+def test_what_is_not_held_is_not_sold(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.give(YES, 700)
     assert told(scene.order(YES, SELL, 45, 600, tif=Tif.GTC)) == [("rested", 600)]
     assert told(scene.order(YES, SELL, 40, 500)) == [("NOT_HELD", 500)]
 
 
-def test_only_what_rests_can_be_cancelled_and_only_by_its_owner() -> None:
-    scene = Scene()
+def test_only_what_rests_can_be_cancelled_and_only_by_its_owner(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.order(YES, BUY, 45, 500, tif=Tif.GTC)
     assert told(scene.venue.cancel(1, "other", scene.now)) == [("UNKNOWN_ORDER", 0)]
@@ -218,8 +222,8 @@ def test_only_what_rests_can_be_cancelled_and_only_by_its_owner() -> None:
     assert told(scene.venue.cancel(1, "s", scene.now)) == [("UNKNOWN_ORDER", 0)]
 
 
-def test_a_gtd_order_expires() -> None:
-    scene = Scene()
+def test_a_gtd_order_expires(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     expires = scene.now + 10
     outcomes = scene.order(YES, BUY, 45, 500, tif=Tif.GTD, expires_ns=expires)
@@ -230,8 +234,8 @@ def test_a_gtd_order_expires() -> None:
     assert told(scene.order(YES, BUY, 45, 500, tif=Tif.GTD, expires_ns=1)) == [("EXPIRED", 500)]
 
 
-def test_a_market_that_closes_ends_its_orders() -> None:
-    scene = Scene()
+def test_a_market_that_closes_ends_its_orders(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.order(YES, BUY, 45, 500, tif=Tif.GTC)
     scene.markets.resolve(scene.market, {YES: 1_000_000})
@@ -239,8 +243,8 @@ def test_a_market_that_closes_ends_its_orders() -> None:
     assert told(scene.order(YES, BUY, 50, 500)) == [("MARKET_CLOSED", 500)]
 
 
-def test_makers_do_not_fill_whatever_trades() -> None:
-    scene = Scene()
+def test_makers_do_not_fill_whatever_trades(new_scene: NewScene) -> None:
+    scene = new_scene()
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.order(YES, BUY, 45, 500, tif=Tif.GTC)
     assert scene.trade(YES, 30, 100_000, bought=False) == []
@@ -251,8 +255,8 @@ def test_makers_do_not_fill_whatever_trades() -> None:
 QUEUE = Terms(fees=lambda market: FlatBps(100), queue=QueueModel.CONSERVATIVE)
 
 
-def test_in_the_queue_we_are_last_and_only_trades_move_it() -> None:
-    scene = Scene(QUEUE)
+def test_in_the_queue_we_are_last_and_only_trades_move_it(new_scene: NewScene) -> None:
+    scene = new_scene(QUEUE)
     scene.book(YES, {45: 800}, {50: 1000})
     scene.order(YES, BUY, 45, 500, tif=Tif.GTC)
     scene.book(YES, {45: 100}, {50: 1000})  # cancels ahead of us help nobody
@@ -266,8 +270,8 @@ def test_in_the_queue_we_are_last_and_only_trades_move_it() -> None:
     assert scene.venue.open_orders() == []
 
 
-def test_a_trade_past_our_price_went_through_us() -> None:
-    scene = Scene(QUEUE)
+def test_a_trade_past_our_price_went_through_us(new_scene: NewScene) -> None:
+    scene = new_scene(QUEUE)
     scene.book(YES, {45: 800}, {50: 1000})
     scene.order(YES, BUY, 45, 500, tif=Tif.GTC)
     assert told(scene.trade(YES, 44, 200, bought=False)) == [("fill", 45, 200)]
@@ -287,6 +291,7 @@ ORDERS = st.tuples(
 
 @given(BOOKS, st.lists(ORDERS, max_size=12), st.integers(0, 300), st.sampled_from([5_000, 10_000]))
 def test_no_fill_passes_its_limit_or_one_or_what_is_displayed(
+    new_scene: NewScene,
     book: tuple[dict[int, int], dict[int, int]],
     orders: list[tuple[Side, int, int, Tif]],
     slippage: int,
@@ -294,7 +299,7 @@ def test_no_fill_passes_its_limit_or_one_or_what_is_displayed(
 ) -> None:
     bids, asks = book
     terms = Terms(fees=lambda market: FlatBps(100), slippage_bps=slippage)
-    scene = Scene(terms, depth=Depth(share_bps=share))
+    scene = new_scene(terms, depth=Depth(share_bps=share))
     scene.give(YES, 20_000)
     scene.book(YES, bids, asks)
     had = {BUY: 0, SELL: 0}

@@ -1,6 +1,9 @@
 """A venue of one market with two tokens, and the slots that a stream would have: for tests."""
 
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from pm_frames.continuity import State
 from pm_frames.events import NONE, RUNLOG_SHARD, Event, Flags, Kind, Settled
@@ -123,6 +126,12 @@ class Scene:
         """Hold shares that cost nothing."""
         self.ledger.reserve_cash(CashE6(0), self.now)
         self.ledger.bought(token, PxE6(0), SzE6(size * 10_000), CashE6(0), self.now, tainted=False)
+
+
+@pytest.fixture(scope="session")
+def new_scene() -> Callable[..., Scene]:
+    """Make a venue of one market; each call makes another."""
+    return Scene
 
 
 def slot(kind: Kind, now: int, token: int) -> Event:
