@@ -7,6 +7,7 @@ import pytest
 
 from pm_frames.continuity import State
 from pm_frames.events import NONE, RUNLOG_SHARD, Event, Flags, Kind, Settled
+from pm_sim.books import Books
 from pm_sim.depth import Depth
 from pm_sim.exchange import Exchange, Terms
 from pm_sim.fees import FlatBps
@@ -31,7 +32,7 @@ class Scene:
         terms: Terms = FREE,
         *,
         cash_e6: int = 1_000_000_000,
-        depth: Depth | None = None,
+        depth: dict[str, Any] | None = None,
         **facts: Any,
     ) -> None:
         self.markets = Markets()
@@ -46,10 +47,10 @@ class Scene:
                 **facts,
             }
         )
-        self.depth = depth or Depth()
+        self.books = Books()
+        self.depth = Depth(self.books, **(depth or {}))
         self.ledger = Ledger(CashE6(cash_e6))
-        self.tops: dict[int, Event] = {}
-        self.venue = Exchange(self.markets, self.depth, self.ledger, self.tops, terms)
+        self.venue = Exchange(self.markets, self.depth, self.ledger, terms)
         self.now = 0
         self.orders = 0
 
@@ -70,15 +71,14 @@ class Scene:
         """Tell a whole book: prices and sizes in hundredths."""
         now = self.tick()
         if levels:
-            self.depth.replaced(slot(Kind.BOOK, now, token))
+            self.books.replaced(slot(Kind.BOOK, now, token)[:12])
             for side, entries in ((0, bids), (1, asks)):
                 for px, size in entries.items():
                     level = slot(Kind.LEVEL, now, token)
-                    self.depth.level(
-                        level._replace(
-                            bid_px_e6=px * 10_000, bid_sz_e6=size * 10_000, ask_px_e6=side
-                        )
+                    told = level._replace(
+                        bid_px_e6=px * 10_000, bid_sz_e6=size * 10_000, ask_px_e6=side
                     )
+                    self.books.level(told[:12])
         bid, ask = max(bids, default=None), min(asks, default=None)
         top = slot(Kind.TOB, now, token)._replace(
             bid_px_e6=NONE if bid is None else bid * 10_000,
@@ -87,19 +87,21 @@ class Scene:
             ask_sz_e6=0 if ask is None else asks[ask] * 10_000,
             flags=flags(state, settled),
         )
-        self.tops[token] = top
-        self.depth.top(top)
-        return self.venue.top(top)
+        self.books.tops[token] = top[:12]
+        self.books.seq = now
+        return self.venue.top(top[:12])
 
     def trade(self, token: int, px: int, size: int, *, bought: bool) -> list[Outcome]:
         event = slot(Kind.TRADE, self.tick(), token)._replace(
             bid_px_e6=px * 10_000, bid_sz_e6=size * 10_000, ask_px_e6=0 if bought else 1
         )
-        return self.venue.traded(event)
+        return self.venue.traded(event[:12])
 
     def lose(self, token: int) -> list[Outcome]:
         event = slot(Kind.STATUS, self.tick(), token)
-        return self.venue.status(event._replace(flags=flags(State.RECONNECTING)))
+        lost = event._replace(flags=flags(State.RECONNECTING))
+        self.books.statuses[token] = lost[:12]
+        return self.venue.status(lost[:12])
 
     def order(
         self,

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from pm_frames.continuity import State
 from pm_frames.events import Settled
-from pm_sim.depth import Depth
 from pm_sim.exchange import QueueModel, Taint, Terms
 from pm_sim.fees import FlatBps
 from pm_sim.orders import (
@@ -74,7 +73,7 @@ def test_what_was_taken_is_there_again_when_the_level_is_gone_and_new(new_scene:
 
 
 def test_a_lens_that_is_less_strict_believes_a_restated_size(new_scene: NewScene) -> None:
-    scene = new_scene(depth=Depth(forget_on_restatement=True))
+    scene = new_scene(depth={"forget_on_restatement": True})
     scene.book(YES, {40: 1000}, {50: 1000})
     scene.order(YES, BUY, 50, 1000)
     scene.book(YES, {40: 1000}, {50: 1000})
@@ -84,7 +83,7 @@ def test_a_lens_that_is_less_strict_believes_a_restated_size(new_scene: NewScene
 
 
 def test_half_of_what_is_displayed_can_be_had_in_the_worst_lens(new_scene: NewScene) -> None:
-    scene = new_scene(depth=Depth(share_bps=5_000))
+    scene = new_scene(depth={"share_bps": 5_000})
     scene.book(YES, {}, {50: 1001})
     assert told(scene.order(YES, BUY, 50, 1000)) == [("fill", 50, 500), ("NO_MATCH", 500)]
 
@@ -299,7 +298,7 @@ def test_no_fill_passes_its_limit_or_one_or_what_is_displayed(
 ) -> None:
     bids, asks = book
     terms = Terms(fees=lambda market: FlatBps(100), slippage_bps=slippage)
-    scene = new_scene(terms, depth=Depth(share_bps=share))
+    scene = new_scene(terms, depth={"share_bps": share})
     scene.give(YES, 20_000)
     scene.book(YES, bids, asks)
     had = {BUY: 0, SELL: 0}
@@ -316,4 +315,4 @@ def test_no_fill_passes_its_limit_or_one_or_what_is_displayed(
     assert had[BUY] <= sum(asks.values()) * share
     assert had[SELL] <= sum(bids.values()) * share
     held = scene.ledger.balances["reserved"]
-    assert held == 0 or any(order.side is BUY for order, _ in scene.venue.open_orders())
+    assert held == 0 or any(order.side is BUY for order, _, _ in scene.venue.open_orders())

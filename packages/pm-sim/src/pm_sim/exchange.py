@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from pm_frames.continuity import State
-from pm_frames.events import Event, Settled
-from pm_sim.depth import ASK, BID, Depth
+from pm_frames.events import Settled
+from pm_sim.books import ASK, BID, Slot
+from pm_sim.depth import Depth
 from pm_sim.fees import FeeModel
 from pm_sim.fixed import BPS, ONE, CashE6, PxE6, SzE6, cost_up
 from pm_sim.ledger import Ledger
@@ -84,16 +85,13 @@ class _Resting:
 class Exchange:
     """Orders of one account against the books of one lens; each verb returns what came of it."""
 
-    def __init__(
-        self, markets: Markets, depth: Depth, ledger: Ledger, tops: dict[int, Event], terms: Terms
-    ) -> None:
-        """`tops` is the last TOB of each token, kept by the engine."""
+    def __init__(self, markets: Markets, depth: Depth, ledger: Ledger, terms: Terms) -> None:
+        """Open with nothing in the book."""
         self._markets = markets
         self._depth = depth
+        self._books = depth.books
         self._ledger = ledger
-        self._tops = tops
         self._terms = terms
-        self._states: dict[int, State] = {}
         self._resting: dict[int, _Resting] = {}
         self._by_token: dict[int, dict[int, None]] = {}  # resting orders, oldest first
         self._delayed: list[_Waiting] = []
@@ -102,7 +100,6 @@ class Exchange:
         self._unsettled: dict[int, list[int]] = {}  # orders that wait for the end of a batch
         self._expiries: list[_Waiting] = []
         self._fills = 0
-        self._seq = 0
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -122,8 +119,10 @@ class Exchange:
         return None
 
     def arrived(self, order: Order, now_ns: int) -> list[Outcome]:
-        """Take an order that has reached the venue."""
-        market = self._markets.by_token.get(order.token)
+        """Take an order that has reached the venue; nothing if it was ended under way."""
+        if order.order_id not in self._orders:
+            return []
+        market = self._markets.of(order.token)
         reason = self._refused(order, market, now_ns)
         if reason is not None:
             return self._ended(order, reason, now_ns)
@@ -156,9 +155,15 @@ class Exchange:
             Cancelled(order_id, strategy_id, resting.order.token, SzE6(resting.left_e6), now_ns)
         ]
 
-    def open_orders(self) -> list[tuple[Order, int]]:
-        """Return the orders that rest, oldest first, with what is left of each."""
-        return [(one.order, one.left_e6) for one in self._resting.values()]
+    def open_orders(self) -> list[tuple[Order, int, bool]]:
+        """Return the orders that are not over, what is left of each, and whether it rests."""
+        orders = [(order, int(order.size_e6), False) for order in self._orders.values()]
+        orders += [(one.order, one.left_e6, True) for one in self._resting.values()]
+        return sorted(orders)
+
+    def is_watching(self, token: int) -> bool:
+        """Whether the next top of a token matters here."""
+        return token in self._unsettled or token in self._depth.taken
 
     # -- time -----------------------------------------------------------------------------------
 
@@ -172,7 +177,8 @@ class Exchange:
         outcomes: list[Outcome] = []
         while self._delayed and self._delayed[0].due_ns <= now_ns:
             due = heapq.heappop(self._delayed)
-            outcomes += self._match(self._orders[due.order_id], due.due_ns)
+            if due.order_id in self._orders:
+                outcomes += self._match(self._orders[due.order_id], due.due_ns)
         while self._expiries and self._expiries[0].due_ns <= now_ns:
             due = heapq.heappop(self._expiries)
             resting = self._resting.get(due.order_id)
@@ -187,109 +193,110 @@ class Exchange:
 
     # -- the stream -----------------------------------------------------------------------------
 
-    def top(self, event: Event) -> list[Outcome]:
+    def top(self, slot: Slot) -> list[Outcome]:
         """Take a TOB, after the depth has: the end of a batch lets waiting orders match."""
-        self._seq = event.seq
-        token = event.token
-        self._states[token] = event.state
-        if not self._unsettled or event.settled is Settled.UNSETTLED:
+        token = slot[6]
+        self._depth.told(token)
+        if not self._unsettled or slot[11] >> 3 & 3 == Settled.UNSETTLED:
             return []
         outcomes: list[Outcome] = []
         for order_id in self._unsettled.pop(token, ()):
-            outcomes += self._match(self._orders[order_id], event.ts_recv_ns)
+            outcomes += self._match(self._orders[order_id], slot[1])
         return outcomes
 
-    def status(self, event: Event) -> list[Outcome]:
+    def status(self, slot: Slot) -> list[Outcome]:
         """Take a STATUS: orders that wait for a book that is lost are at an end."""
-        self._seq = event.seq
-        self._states[event.token] = event.state
-        if event.state is State.LIVE:
+        if slot[11] & 7 == State.LIVE:
             return []
         outcomes: list[Outcome] = []
-        for order_id in self._unsettled.pop(event.token, ()):
-            order = self._orders[order_id]
-            outcomes += self._ended(order, RejectReason.NOT_LIVE, event.ts_recv_ns)
+        for order_id in self._unsettled.pop(slot[6], ()):
+            outcomes += self._ended(self._orders[order_id], RejectReason.NOT_LIVE, slot[1])
         return outcomes
 
-    def traded(self, event: Event) -> list[Outcome]:
+    def traded(self, slot: Slot) -> list[Outcome]:
         """Take a TRADE: the only thing that moves a queue."""
-        self._seq = event.seq
-        if self._terms.queue is QueueModel.NONE or not self._resting:
+        if self._terms.queue is QueueModel.NONE or not self._resting or slot[8] not in {BID, ASK}:
             return []
         outcomes: list[Outcome] = []
-        px, size = event.px_e6, event.sz_e6
+        px, size = slot[7], slot[3]
         # A taker who bought met resting sales, or in the other view resting bids.
-        bought = event.side == BID
-        views = [(event.token, Side.SELL if bought else Side.BUY, px)]
-        complement = self._markets.complement(event.token)
+        bought = slot[8] == BID
+        views = [(slot[6], Side.SELL if bought else Side.BUY, px)]
+        complement = self._markets.complement(slot[6])
         if complement is not None:
             views.append((complement, Side.BUY if bought else Side.SELL, ONE - px))
         for token, ours, price in views:
-            outcomes += self._drained(token, ours, price, size, event)
+            outcomes += self._drained(token, ours, price, size, slot[1])
         return outcomes
 
     def closed(self, market: Market, now_ns: int) -> list[Outcome]:
-        """End every order of a market that is resolved or no longer listed."""
+        """End every order of a market that is resolved or no longer listed, wherever it is."""
         outcomes: list[Outcome] = []
         for token in market.tokens:
+            self._unsettled.pop(token, None)
             for order_id in list(self._by_token.get(token, ())):
                 resting = self._resting[order_id]
                 self._remove(resting, now_ns)
                 outcomes.append(
                     self._reject(resting.order, RejectReason.MARKET_CLOSED, now_ns, resting.left_e6)
                 )
-            for order_id in self._unsettled.pop(token, ()):
-                order = self._orders[order_id]
-                outcomes += self._ended(order, RejectReason.MARKET_CLOSED, now_ns)
+        for order in [one for one in self._orders.values() if one.token in market.tokens]:
+            outcomes += self._ended(order, RejectReason.MARKET_CLOSED, now_ns)
         return outcomes
 
     # -- inside ---------------------------------------------------------------------------------
 
     def _refused(self, order: Order, market: Market | None, now_ns: int) -> RejectReason | None:
-        token = order.token
         if market is None:
             return RejectReason.UNKNOWN_TOKEN
-        if not market.is_open:
-            return RejectReason.MARKET_CLOSED
-        if order.expires_ns is not None and order.expires_ns <= now_ns:
-            return RejectReason.EXPIRED
         reason = refusal(market.rules, order.limit_px_e6, order.size_e6)
+        reason = reason or self._refused_now(order, market, now_ns)
         if reason is not None:
             return reason
-        doubt = self._doubt(token, now_ns)
-        if doubt is not None:
-            return doubt
-        for other_id in self._by_token.get(token, ()):
+        for other_id in self._by_token.get(order.token, ()):
             other = self._resting[other_id].order
             if other.side is not order.side and _meet(order, other.limit_px_e6):
                 return RejectReason.SELF_CROSS
         return None
 
+    def _refused_now(self, order: Order, market: Market, now_ns: int) -> RejectReason | None:
+        """Return why an order cannot be matched at this moment, on arrival or after a wait."""
+        if not market.is_open:
+            return RejectReason.MARKET_CLOSED
+        if order.expires_ns is not None and order.expires_ns <= now_ns:
+            return RejectReason.EXPIRED
+        # Fees or the tick may have changed under way, and with them what a buy can cost.
+        if order.side is Side.BUY:
+            more = self._needed(order) - self._reserved[order.order_id]
+            if more > 0:
+                if not self._ledger.reserve_cash(CashE6(more), now_ns):
+                    return RejectReason.CASH
+                self._reserved[order.order_id] += more
+        return self._doubt(order.token, now_ns)
+
     def _doubt(self, token: int, now_ns: int) -> RejectReason | None:
         """Return why nothing may be matched on the book of a token now."""
         if self._terms.taint is Taint.REFUSE:
-            if self._states.get(token) is not State.LIVE:
+            if self._books.state_number(token) != State.LIVE:
                 return RejectReason.NOT_LIVE
             if self._terms.masked(token, now_ns):
                 return RejectReason.MASKED
-        return None if token in self._tops else RejectReason.NO_BOOK
+        return None if token in self._books.tops else RejectReason.NO_BOOK
 
     def _is_tainted(self, token: int, now_ns: int) -> bool:
-        return self._states[token] is not State.LIVE or self._terms.masked(token, now_ns)
+        return self._books.state_number(token) != State.LIVE or self._terms.masked(token, now_ns)
 
     def _crosses(self, order: Order) -> bool:
-        best = self._depth.best(order.token, order.side)
-        return best is not None and _meet(order, best)
+        best = self._books.best(order.token, order.side)
+        return best is not None and _meet(order, PxE6(best))
 
     def _match(self, order: Order, now_ns: int) -> list[Outcome]:
         """Walk the book, unless it cannot be looked at now."""
         market = self._markets.by_token[order.token]
-        if not market.is_open:
-            return self._ended(order, RejectReason.MARKET_CLOSED, now_ns)
-        doubt = self._doubt(order.token, now_ns)
-        if doubt is not None:
-            return self._ended(order, doubt, now_ns)
-        if self._tops[order.token].settled is Settled.UNSETTLED:
+        reason = self._refused_now(order, market, now_ns)
+        if reason is not None:
+            return self._ended(order, reason, now_ns)
+        if self._books.tops[order.token][11] >> 3 & 3 == Settled.UNSETTLED:
             self._unsettled.setdefault(order.token, []).append(order.order_id)
             return []
         steps = self._steps(order)
@@ -344,7 +351,7 @@ class Exchange:
         tainted: bool,
         is_maker: bool = False,
     ) -> Fill:
-        top = self._tops[order.token]
+        top = self._books.tops[order.token]
         self._fills += 1
         ledger = self._ledger
         if order.side is Side.BUY:
@@ -363,17 +370,17 @@ class Exchange:
             fee_e6=fee_e6,
             is_maker=is_maker,
             at_ns=now_ns,
-            seq=self._seq,
-            state=self._states[order.token],
-            book_age_ns=now_ns - top.ts_recv_ns,
-            shard=top.shard,
-            frame=top.frame,
+            seq=self._books.seq,
+            state=State(self._books.state_number(order.token)),
+            book_age_ns=now_ns - top[1],
+            shard=top[9],
+            frame=top[5],
             is_tainted=tainted,
         )
 
     def _rest(self, order: Order, left_e6: int, now_ns: int) -> list[Outcome]:
         side = BID if order.side is Side.BUY else ASK
-        ahead = self._depth.displayed(order.token, side, order.limit_px_e6)
+        ahead = self._books.sides(order.token)[side].get(order.limit_px_e6, 0)
         self._orders.pop(order.order_id, None)
         self._resting[order.order_id] = _Resting(order, left_e6, ahead)
         self._by_token.setdefault(order.token, {})[order.order_id] = None
@@ -383,13 +390,13 @@ class Exchange:
         return [Rested(order.order_id, order.strategy_id, order.token, left, now_ns)]
 
     def _drained(
-        self, token: int, side: Side, px_e6: int, size_e6: int, event: Event
+        self, token: int, side: Side, px_e6: int, size_e6: int, now_ns: int
     ) -> list[Outcome]:
         """Let a trade at a price eat the queue, and then us; one that went past us had to eat us first."""
         outcomes: list[Outcome] = []
-        if token not in self._by_token or self._doubt(token, event.ts_recv_ns) is not None:
+        if token not in self._by_token or self._doubt(token, now_ns) is not None:
             return []
-        tainted = self._is_tainted(token, event.ts_recv_ns)
+        tainted = self._is_tainted(token, now_ns)
         left = size_e6
         for order_id in list(self._by_token.get(token, ())):
             resting = self._resting[order_id]
@@ -411,23 +418,25 @@ class Exchange:
             resting.left_e6 -= size
             outcomes.append(
                 self._filled(
-                    order, order.limit_px_e6, SzE6(size), CashE6(0), event.ts_recv_ns,
+                    order, order.limit_px_e6, SzE6(size), CashE6(0), now_ns,
                     tainted=tainted, is_maker=True,
                 )
             )  # fmt: skip
             if not resting.left_e6:
-                self._remove(resting, event.ts_recv_ns)
+                self._remove(resting, now_ns)
         return outcomes
 
     def _needed(self, order: Order) -> CashE6:
         """Return what a buy can cost at most: the limit, the dearest fee, and every rounding."""
-        market = self._markets.by_token.get(order.token)
+        market = self._markets.of(order.token)
         cost = cost_up(order.limit_px_e6, order.size_e6)
         if market is None:
             return cost
         fee = self._terms.fees(market).fee_at_most(order.side, order.limit_px_e6, order.size_e6)
-        levels = order.limit_px_e6 // market.rules.tick_e6 + 1
-        return CashE6(cost + fee + ROUNDING_E6 * levels)
+        fills = min(
+            order.limit_px_e6 // market.rules.tick_e6 + 1, order.size_e6 // SIZE_STEP_E6 + 1
+        )
+        return CashE6(cost + fee + ROUNDING_E6 * fills)
 
     def _remove(self, resting: _Resting, now_ns: int) -> None:
         order = resting.order

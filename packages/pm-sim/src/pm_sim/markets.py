@@ -67,6 +67,14 @@ class Markets:
         first, second = market.tokens
         return second if token == first else first
 
+    def of(self, token: int) -> Market | None:
+        """Return the market of a token; one that no META speaks of is made, with nothing known of it."""
+        market = self.by_token.get(token)
+        if market is None and token in self.ids:
+            market = Market(self.ids[token], (token,), ("",))
+            self.by_token[token] = market
+        return market
+
     def meta(self, facts: Mapping[str, Any]) -> Market:
         """Take the facts of a META slot; those of the same market are replaced, an outcome stays."""
         market_id = str(facts.get("market_id") or facts.get("condition_id") or "")
