@@ -18,12 +18,13 @@ Slot = tuple[int, ...]
 
 
 class Books:
-    """Tops, levels and continuity of all tokens, up to the event `seq`."""
+    """Tops, levels and continuity of all tokens, up to the event `seq`, at `now_ns`."""
 
     def __init__(self, *, has_levels: bool = False) -> None:
         """`has_levels`: the stream tells depth; without it the top is all there is of a book."""
         self.has_levels = has_levels
         self.seq = 0
+        self.now_ns = 0  # what time it is for whoever is being dealt with
         self.tops: dict[int, Slot] = {}
         self.statuses: dict[int, Slot] = {}  # the last STATUS of each token
         self.levels: dict[int, tuple[dict[int, int], dict[int, int]]] = {}  # bids, asks

@@ -7,7 +7,7 @@ ledger's: cash or shares are set aside when an order is submitted, before it is 
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -16,8 +16,8 @@ from pm_frames.continuity import State
 from pm_frames.events import Settled
 from pm_sim.books import ASK, BID, Slot
 from pm_sim.depth import Depth
-from pm_sim.fees import FeeModel
-from pm_sim.fixed import BPS, ONE, CashE6, PxE6, SzE6, cost_up
+from pm_sim.fees import QUANTUM_E6, FeeModel
+from pm_sim.fixed import BPS, ONE, CashE6, PxE6, SzE6, cost_up, proceeds_down
 from pm_sim.ledger import Ledger
 from pm_sim.markets import Market, Markets
 from pm_sim.orders import (
@@ -161,9 +161,18 @@ class Exchange:
         orders += [(one.order, one.left_e6, True) for one in self._resting.values()]
         return sorted(orders)
 
-    def is_watching(self, token: int) -> bool:
-        """Whether the next top of a token matters here."""
-        return token in self._unsettled or token in self._depth.taken
+    def reserved_e6(self, tokens: Collection[int]) -> int:
+        """Return the cash that is reserved for buys of these tokens."""
+        orders = [*self._orders.values(), *(one.order for one in self._resting.values())]
+        return sum(self._reserved.get(one.order_id, 0) for one in orders if one.token in tokens)
+
+    def needed_e6(self, order: Order) -> CashE6:
+        """Return what an order can cost at most, fees included; 0 for a sale."""
+        return self._needed(order) if order.side is Side.BUY else CashE6(0)
+
+    def watched(self) -> set[int]:
+        """Return the tokens whose next top matters here."""
+        return {*self._unsettled, *self._depth.taken}
 
     # -- time -----------------------------------------------------------------------------------
 
@@ -335,6 +344,9 @@ class Exchange:
             paid = PxE6(px + worse if order.side is Side.BUY else px - worse)
             # A price behind the limit is never paid: then the level cannot be had at all.
             if not left or not _meet(order, paid) or not 0 < paid <= ONE:
+                break
+            # Nor is anything sold for less than the smallest fee.
+            if order.side is Side.SELL and proceeds_down(paid, SzE6(min(left, size))) < QUANTUM_E6:
                 break
             steps.append(_Step(px, SzE6(min(left, size)), paid))
             left -= steps[-1].size_e6

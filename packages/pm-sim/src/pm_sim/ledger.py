@@ -86,6 +86,7 @@ class Ledger:
             raise ValueError(f"a deposit of {deposit_e6}")
         self.holdings: dict[int, Holding] = {}
         self.postings = 0
+        self.moves = 0  # of shares: a change here means that positions have changed
         self.balances: dict[str, int] = dict.fromkeys(
             (CASH, RESERVED, IN_TRANSIT, DEPOSITS, REALISED, REALISED_TAINTED, FEES, FEES_TAINTED),
             0,
@@ -186,6 +187,7 @@ class Ledger:
         cost = cost_up(px_e6, size_e6)
         holding = self.holding(token)
         holding.is_tainted |= tainted
+        self.moves += 1
         holding.held_e6 += size_e6
         holding.cost_e6 += cost
         self._cost_e6 += cost
@@ -271,6 +273,7 @@ class Ledger:
             share = carried // len(targets) + (at < carried % len(targets))
             holding = self.holding(token)
             holding.is_tainted |= doubt
+            self.moves += 1
             holding.held_e6 += size_e6
             holding.cost_e6 += share
             self._cost_e6 += share
@@ -338,6 +341,7 @@ class Ledger:
         if size_e6 > holding.held_e6:
             raise LedgerError(f"{size_e6} shares, but {holding.held_e6} are held")
         cost = -(-holding.cost_e6 * size_e6 // holding.held_e6)
+        self.moves += 1
         holding.held_e6 -= size_e6
         holding.cost_e6 -= cost
         self._cost_e6 -= cost

@@ -111,11 +111,12 @@ class Markets:
             self.sets.setdefault(market.set_id, []).append(market)
         return market
 
-    def tick_changed(self, event: Event) -> None:
-        """Take a TICK_SIZE slot."""
-        market = self.by_token.get(event.token)
-        if market is not None and event.bid_px_e6 > 0:
-            market.rules = market.rules._replace(tick_e6=event.bid_px_e6)
+    def tick_changed(self, slot: tuple[int, ...]) -> Market | None:
+        """Take a TICK_SIZE slot; return the market whose rules it has changed."""
+        market = self.of(slot[6])
+        if market is not None and slot[7] > 0:
+            market.rules = market.rules._replace(tick_e6=slot[7])
+        return market
 
     def changed(self, event: Event) -> Market | None:
         """Take a MARKET slot; return the market if this resolves it."""
