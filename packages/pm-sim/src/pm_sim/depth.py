@@ -7,7 +7,8 @@ forgets it when the venue states the level with another size.
 
 from typing import NamedTuple
 
-from pm_sim.books import ASK, BID, Books
+from pm_frames.events import NONE
+from pm_sim.books import ASK, BID, Books, Slot
 from pm_sim.fixed import BPS, ONE, PxE6, SzE6
 from pm_sim.orders import Side
 from pm_sim.rules import SIZE_STEP_E6
@@ -30,6 +31,7 @@ class Depth:
         self._share_bps = share_bps
         self._forget_on_restatement = forget_on_restatement
         self.taken: dict[int, dict[tuple[int, int], _Taken]] = {}  # token; side, price
+        self._nearest: dict[int, tuple[int, int]] = {}  # of what was taken: highest bid, lowest ask
 
     def reachable(self, token: int, side: Side, limit_px_e6: PxE6) -> list[Level]:
         """Return the levels that an order can take without passing its limit, best first."""
@@ -59,28 +61,49 @@ class Depth:
         if complement is not None:
             self._add(complement, BID if at == ASK else ASK, ONE - px_e6, size_e6)
 
-    def told(self, token: int) -> None:
-        """Judge what was taken of a token, after a message about it has ended with a top."""
+    def told(self, slot: Slot) -> None:
+        """Judge what was taken of a token, after a message about it has ended with this top."""
+        token = slot[6]
         taken = self.taken.get(token)
-        if taken is None:
+        if taken is None or (not self.books.has_levels and self._is_behind(token, slot)):
             return
-        bids, asks = self.books.sides(token)
-        for (side, px), ours in list(taken.items()):
-            displayed = (asks if side == ASK else bids).get(px, 0)
+        sides = self.books.sides(token)
+        gone = []
+        for key, ours in taken.items():
+            side, px = key
+            displayed = sides[side].get(px, 0)
             if displayed:
                 if self._forget_on_restatement and displayed != ours.displayed_e6:
-                    del taken[side, px]
+                    gone.append(key)
             # With tops alone a level behind the best is not seen, which does not mean it is gone.
             elif self.books.has_levels or not (
-                (side == ASK and asks and min(asks) < px)
-                or (side == BID and bids and max(bids) > px)
+                slot[8] != NONE and slot[8] < px if side == ASK else slot[7] > px
             ):
-                del taken[side, px]
+                gone.append(key)
+        for key in gone:
+            del taken[key]
         if not taken:
             del self.taken[token]
+            del self._nearest[token]
+        elif gone:
+            self._nearest[token] = _nearest(taken)
+
+    def _is_behind(self, token: int, slot: Slot) -> bool:
+        """Whether all that was taken of a token is behind the best: a top then says nothing of it."""
+        bid, ask = self._nearest[token]
+        if self._forget_on_restatement:
+            return slot[7] > bid and NONE != slot[8] < ask
+        return slot[7] >= bid and NONE != slot[8] <= ask
 
     def _add(self, token: int, side: int, px_e6: int, size_e6: int) -> None:
         taken = self.taken.setdefault(token, {})
         before = taken.get((side, px_e6))
         displayed = self.books.sides(token)[side].get(px_e6, 0)
         taken[side, px_e6] = _Taken(size_e6 + (before.size_e6 if before else 0), displayed)
+        self._nearest[token] = _nearest(taken)
+
+
+def _nearest(taken: dict[tuple[int, int], _Taken]) -> tuple[int, int]:
+    """Return the highest bid and the lowest ask of which something was taken."""
+    bid = max((px for side, px in taken if side == BID), default=NONE)
+    return bid, min((px for side, px in taken if side == ASK), default=ONE)

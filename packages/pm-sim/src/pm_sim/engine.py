@@ -243,15 +243,17 @@ class Engine:
     # -- what the stream says -------------------------------------------------------------------
 
     def _watched(self, slot: Slot) -> int:
+        happened = False
         for lens in self.lenses:
             if slot[6] in lens.watch:
-                lens.top(slot)
+                happened |= lens.top(slot)
         if slot[6] in self._changed:
             self._changed.discard(slot[6])
             top, book = self.books.top(slot[6]), self.books.book(slot[6])
             for lens in self._depth_lenses:
                 lens.call("on_depth", top, book, lens.portfolio)
-        return self._look()
+            happened = True
+        return self._look() if happened else self._due_ns
 
     def _trade(self, slot: Slot) -> None:
         trade = Trade(

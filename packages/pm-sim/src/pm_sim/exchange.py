@@ -178,8 +178,10 @@ class Exchange:
 
     def deadline(self) -> int | None:
         """Return when a venue delay ends or an order expires next."""
-        dues = [heap[0].due_ns for heap in (self._delayed, self._expiries) if heap]
-        return min(dues, default=None)
+        if not self._delayed:
+            return self._expiries[0].due_ns if self._expiries else None
+        due = self._delayed[0].due_ns
+        return min(due, self._expiries[0].due_ns) if self._expiries else due
 
     def deadline_reached(self, now_ns: int) -> list[Outcome]:
         """Match what has waited long enough, and end what has expired."""
@@ -204,12 +206,11 @@ class Exchange:
 
     def top(self, slot: Slot) -> list[Outcome]:
         """Take a TOB, after the depth has: the end of a batch lets waiting orders match."""
-        token = slot[6]
-        self._depth.told(token)
+        self._depth.told(slot)
         if not self._unsettled or slot[11] >> 3 & 3 == Settled.UNSETTLED:
             return []
         outcomes: list[Outcome] = []
-        for order_id in self._unsettled.pop(token, ()):
+        for order_id in self._unsettled.pop(slot[6], ()):
             outcomes += self._match(self._orders[order_id], slot[1])
         return outcomes
 

@@ -284,7 +284,7 @@ class Ledger:
 
     def next_arrival_ns(self) -> int | None:
         """Return when the next collateral in transit arrives."""
-        return min((one.due_ns for one in self._transits), default=None)
+        return min(one.due_ns for one in self._transits) if self._transits else None
 
     def arrive(self, at_ns: int) -> None:
         """Book all collateral that is due."""

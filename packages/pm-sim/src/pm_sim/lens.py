@@ -357,19 +357,22 @@ class Lens:
             CashE6(balances["in_transit"]),
             positions,
         )
-        dues = (self.ledger.next_arrival_ns(), self.exchange.deadline())
-        due = min((one for one in dues if one is not None), default=NEVER)
-        if self._heap and self._heap[0].due_ns < due:
-            due = self._heap[0].due_ns
+        due = self._heap[0].due_ns if self._heap else NEVER
+        for one in (self.ledger.next_arrival_ns(), self.exchange.deadline()):
+            if one is not None and one < due:
+                due = one
         self.due_ns = due
         self.watch = self.exchange.watched()
 
     # -- the stream -----------------------------------------------------------------------------
 
-    def top(self, slot: Slot) -> None:
-        """Take a TOB of a token that is in `watch`."""
-        self.take(self.exchange.top(slot))
-        self.settle_down()
+    def top(self, slot: Slot) -> bool:
+        """Take a TOB of a token that is in `watch`; say whether anything came of it."""
+        outcomes = self.exchange.top(slot)
+        if outcomes:
+            self.take(outcomes)
+            self.settle_down()
+        return bool(outcomes)
 
     def closed(self, market: Market, now_ns: int) -> None:
         """Take the end of a market: orders end, and shares are paid out if it is known what they pay."""

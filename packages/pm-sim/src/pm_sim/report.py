@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from pm_frames.command import ExitCode
 from pm_frames.errors import BundleError
-from pm_frames.events import EndReason, RunState
+from pm_frames.events import CorruptEvents, EndReason, RunState
 from pm_sim.engine import Engine
 from pm_sim.fixed import E6
 from pm_sim.hashing import ledger_hash, result_id
@@ -50,6 +50,8 @@ class Verdict(NamedTuple):
 
 def verdict(engine: Engine | None, error: Exception | None) -> Verdict:
     """Judge a simulation; `engine` is None where not even the header was there."""
+    if isinstance(error, CorruptEvents) and error.kind == "no_header" and not error.found:
+        return Verdict(ExitCode.USAGE, "the input is empty")
     if isinstance(error, BundleError):
         return Verdict(ExitCode(error.exit_code), str(error))
     if isinstance(error, StrategyFailed):
