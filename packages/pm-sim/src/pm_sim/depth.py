@@ -31,7 +31,9 @@ class Depth:
         self._share_bps = share_bps
         self._forget_on_restatement = forget_on_restatement
         self.taken: dict[int, dict[tuple[int, int], _Taken]] = {}  # token; side, price
-        self._nearest: dict[int, tuple[int, int]] = {}  # of what was taken: highest bid, lowest ask
+        # The highest bid and the lowest ask of which something was taken: a top that is better than both
+        # says nothing of what was taken. With levels nothing is better, since every level is told.
+        self.nearest: dict[int, tuple[int, int]] = {}
 
     def reachable(self, token: int, side: Side, limit_px_e6: PxE6) -> list[Level]:
         """Return the levels that an order can take without passing its limit, best first."""
@@ -65,7 +67,7 @@ class Depth:
         """Judge what was taken of a token, after a message about it has ended with this top."""
         token = slot[6]
         taken = self.taken.get(token)
-        if taken is None or (not self.books.has_levels and self._is_behind(token, slot)):
+        if taken is None:
             return
         sides = self.books.sides(token)
         gone = []
@@ -84,26 +86,19 @@ class Depth:
             del taken[key]
         if not taken:
             del self.taken[token]
-            del self._nearest[token]
+            del self.nearest[token]
         elif gone:
-            self._nearest[token] = _nearest(taken)
-
-    def _is_behind(self, token: int, slot: Slot) -> bool:
-        """Whether all that was taken of a token is behind the best: a top then says nothing of it."""
-        bid, ask = self._nearest[token]
-        if self._forget_on_restatement:
-            return slot[7] > bid and NONE != slot[8] < ask
-        return slot[7] >= bid and NONE != slot[8] <= ask
+            self.nearest[token] = self._nearest(taken)
 
     def _add(self, token: int, side: int, px_e6: int, size_e6: int) -> None:
         taken = self.taken.setdefault(token, {})
         before = taken.get((side, px_e6))
         displayed = self.books.sides(token)[side].get(px_e6, 0)
         taken[side, px_e6] = _Taken(size_e6 + (before.size_e6 if before else 0), displayed)
-        self._nearest[token] = _nearest(taken)
+        self.nearest[token] = self._nearest(taken)
 
-
-def _nearest(taken: dict[tuple[int, int], _Taken]) -> tuple[int, int]:
-    """Return the highest bid and the lowest ask of which something was taken."""
-    bid = max((px for side, px in taken if side == BID), default=NONE)
-    return bid, min((px for side, px in taken if side == ASK), default=ONE)
+    def _nearest(self, taken: dict[tuple[int, int], _Taken]) -> tuple[int, int]:
+        if self.books.has_levels:
+            return ONE, NONE
+        bid = max((px for side, px in taken if side == BID), default=NONE)
+        return bid, min((px for side, px in taken if side == ASK), default=ONE)

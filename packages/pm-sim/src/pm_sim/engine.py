@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from pm_frames.continuity import State
-from pm_frames.events import NO_TOKEN, CorruptEvents, End, Event, Header, Kind, Settled, Side
+from pm_frames.events import NO_TOKEN, NONE, CorruptEvents, End, Event, Header, Kind, Settled, Side
 from pm_frames.events.slots import SLOT
 from pm_sim.books import Books, Slot
 from pm_sim.facts import Facts
@@ -63,7 +63,8 @@ class Engine:
         self.end: End | None = None
         self.counts: Counter[str] = Counter()
         self._due_ns = NEVER
-        self._is_watching = False
+        self._is_watching = False  # levels that were taken
+        self._is_waiting = False  # orders for the end of a batch, or strategies for depth
         self._disabled = 0
         self._changed: set[int] = set()  # tokens whose levels changed since their last top
         ids = self.markets.ids
@@ -129,6 +130,7 @@ class Engine:
     def _plain(self, block: bytes) -> None:  # noqa: C901 -- the hot loop: every call costs 5 %
         books, facts, make = self.books, self.facts.tokens, tuple.__new__
         tops, level = books.tops, books.level
+        nearests = [lens.depth.nearest for lens in self.lenses]
         due = self._due_ns
         for slot in SLOT.iter_unpack(block):
             now = slot[1]
@@ -144,6 +146,12 @@ class Engine:
                 token = slot[6]
                 tops[token] = slot
                 if self._is_watching:
+                    for nearest in nearests:
+                        gate = nearest.get(token)
+                        if gate and not (slot[7] > gate[0] and NONE != slot[8] < gate[1]):
+                            due = self._watched(slot)
+                            break
+                if self._is_waiting:
                     due = self._watched(slot)
                 groups = self._unsettled if slot[11] & _SETTLED_BITS == _UNSETTLED else self._all
                 if not groups:
@@ -245,8 +253,7 @@ class Engine:
     def _watched(self, slot: Slot) -> int:
         happened = False
         for lens in self.lenses:
-            if slot[6] in lens.watch:
-                happened |= lens.top(slot)
+            happened |= lens.top(slot)
         if slot[6] in self._changed:
             self._changed.discard(slot[6])
             top, book = self.books.top(slot[6]), self.books.book(slot[6])
@@ -342,12 +349,13 @@ class Engine:
     def _look(self) -> int:
         """Say when the next thing is due, and note whether a lens waits for tops."""
         due = self._settlements[0].due_ns if self._settlements else NEVER
-        watching, disabled = False, 0
+        watching, waiting, disabled = False, bool(self._depth_lenses), 0
         for lens in self.lenses:
             disabled += lens.disabled
             due = min(due, lens.due_ns)
-            watching = watching or bool(lens.watch)
-        self._is_watching = watching or bool(self._depth_lenses)
+            watching = watching or bool(lens.depth.nearest)
+            waiting = waiting or lens.exchange.is_waiting
+        self._is_watching, self._is_waiting = watching, waiting
         if disabled != self._disabled:
             self._disabled = disabled
             self._regroup()

@@ -170,9 +170,10 @@ class Exchange:
         """Return what an order can cost at most, fees included; 0 for a sale."""
         return self._needed(order) if order.side is Side.BUY else CashE6(0)
 
-    def watched(self) -> set[int]:
-        """Return the tokens whose next top matters here."""
-        return {*self._unsettled, *self._depth.taken}
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an order waits for the end of an engine batch."""
+        return bool(self._unsettled)
 
     # -- time -----------------------------------------------------------------------------------
 

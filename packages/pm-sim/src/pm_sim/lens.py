@@ -81,8 +81,6 @@ class Lens:
         self.rejects: Counter[RejectReason] = Counter()
         self.counts: Counter[str] = Counter()
         self.tell_fill: Callable[[Lens, Fill], object] = lambda lens, fill: None
-        # Tokens whose next top matters to an order or to what was taken; the engine clears it.
-        self.watch: set[int] = set()
         self._heap: list[_Due] = []
         self._sent = 0
         self._orders = 0
@@ -362,12 +360,11 @@ class Lens:
             if one is not None and one < due:
                 due = one
         self.due_ns = due
-        self.watch = self.exchange.watched()
 
     # -- the stream -----------------------------------------------------------------------------
 
     def top(self, slot: Slot) -> bool:
-        """Take a TOB of a token that is in `watch`; say whether anything came of it."""
+        """Take a TOB that may matter to an order or to what was taken; say whether anything came of it."""
         outcomes = self.exchange.top(slot)
         if outcomes:
             self.take(outcomes)
