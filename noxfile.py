@@ -46,7 +46,9 @@ def siblings(package: str) -> list[str]:
 def install(session: nox.Session, *what: str) -> None:
     """Install with the versions of the lock and nothing that was not asked for."""
     # A package of this tree is built anew, whatever uv remembers of its folder.
-    anew = [f"--refresh-package={name}" for name in PACKAGES] if session.venv_backend == "uv" else []
+    anew = (
+        [f"--refresh-package={name}" for name in PACKAGES] if session.venv_backend == "uv" else []
+    )
     session.install("-q", *anew, "-c", str(LOCK), *what)
 
 
