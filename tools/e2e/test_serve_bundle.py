@@ -84,7 +84,7 @@ def assert_goes_on(recorded: list[Told], found: list[Told]) -> None:
 def recording(venue: Callable, capture: Callable) -> Path:
     served = venue(*LIVELY)
     run = finished(
-        capture(served, "recording", "--ws-shards", "3", *REFRESH, "--duration-seconds", "2.5")
+        capture(served, "recording", "--ws-shards", "3", *REFRESH, "--duration-seconds", "2.2")
     )
     served.stop()
     return run
@@ -105,16 +105,13 @@ def test_a_captured_playback_is_the_recording(
     }
     later = [token for token in recorded.keys() - first if len(recorded[token]) > 5]
     assert later, "the recorder took in no market"
-    followed = 0
-    for speed, shards, seconds in (("1", "2", "3.3"), ("3", "5", "1.8")):
+    captures = []
+    for speed, shards, seconds in (("1", "2", "4"), ("3", "5", "2.6")):
         served = venue("--bundle", str(recording), "--speed", speed, "--hold-seconds", "20")
-        run = finished(
-            capture(
-                served, f"again-{speed}", "--ws-shards", shards, *REFRESH,
-                "--duration-seconds", seconds,
-            )
-        )  # fmt: skip
-        served.stop()
+        flags = ["--ws-shards", shards, *REFRESH, "--duration-seconds", seconds]
+        captures.append(capture(served, f"again-{speed}", *flags))
+    followed = 0
+    for run in map(finished, captures):
         assert verify(run)[0] == 0
         found = told_by_token(program, run)
         for token in first:

@@ -8,8 +8,11 @@ import pytest
 from pm_frames import BundleError, Flag, ShardWriter
 from pm_frames.bundle import open_bundle
 from pm_mock.channel import Channel, Subscribe
+from pm_mock.compose import Options, compose, read_ingredients
+from pm_mock.http_message import Request, Response
 from pm_mock.hub import Hub
 from pm_mock.sources.bundle import BundleSource
+from pm_mock.venue import Ending
 
 MS = 1_000_000
 FIRST_NS = 77_000 * MS
@@ -286,6 +289,39 @@ def test_recorded_losses_close_the_connections_of_their_tokens_on_request(run_di
     run_until(source, 30 * MS)
     assert list(source.closings()) == [(1, 1001, "restart"), (3, 1001, "restart")]
     assert list(source.closings()) == []
+
+
+def test_the_venue_of_a_bundle(run_dir: Path) -> None:
+    """Through the venue: the close frame of a recorded loss, then the state of the books on request."""
+    write_runlog(run_dir, *LOSS)
+    anchors = {"t0_mono_ns": FIRST_NS, "t0_wall_ns_utc": 1_700_000_000_000 * MS}
+    (run_dir / "manifest.json").write_text(json.dumps(anchors))
+    options = Options(bundle=run_dir, hold_seconds=0, replay_disconnects=True)
+    venue = compose(options, read_ingredients(options), start_ns=0, wall_offset_ns=0)
+    number, _ = venue.handshake("/ws/market", 0)
+    venue.connection_opened(number, 0)
+    venue.text_received(number, '{"type":"market","assets_ids":["11"]}', 0)
+    written: list[bytes] = []
+    endings = []
+    while (due := venue.deadline()) is not None and due < 30 * MS:
+        venue.deadline_reached(due)
+        for output in venue.outputs():
+            written += [payload for item in output.items for payload in item.payloads]
+            endings += [output.ending] if output.ending else []
+    assert written == [book("11", "22"), change("11", 1)]
+    assert endings == [Ending(1001, "restart", "recorded")]
+
+    def ask(path: str, method: str = "GET", body: bytes = b"", **query: str) -> Response:
+        asked = {name: [value] for name, value in query.items()}
+        return venue.respond(Request(method, path, asked, body), 30 * MS)
+
+    assert ask("/book", token_id="11").status == 404
+    assert json.loads(ask("/book", token_id="33").body)["asset_id"] == "33"
+    wanted = b'[{"token_id":"11"},{"token_id":"33"}]'
+    assert [one["asset_id"] for one in json.loads(ask("/books", "POST", wanted).body)] == ["33"]
+    assert json.loads(ask("/tick-size", token_id="33").body) == {"minimum_tick_size": 0.001}
+    assert json.loads(ask("/fee-rate", token_id="11").body) == {"base_fee": 1000}
+    assert json.loads(ask("/time").body) == 1_700_000_000
 
 
 def test_what_the_recorder_did_itself_closes_nothing(run_dir: Path) -> None:
