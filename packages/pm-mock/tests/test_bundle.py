@@ -324,6 +324,19 @@ def test_the_venue_of_a_bundle(run_dir: Path) -> None:
     assert json.loads(ask("/time").body) == 1_700_000_000
 
 
+def test_the_end_of_the_recording_leaves_the_last_books(run_dir: Path) -> None:
+    stop = LOSS[0] | {"trigger": "stop", "planned": True, "ts_mono_ns": FIRST_NS + 70 * MS}
+    write_runlog(run_dir, stop, record(71, "capture_stop", reason="duration"))
+    hub = Hub()
+    source = BundleSource(hub, open_bundle(run_dir), speed=1, hold_ns=0)
+    late = Client(hub, source, 1)
+    late.subscribe(now_ns=0)
+    run_until(source, 99 * MS)
+    assert source.deadline() is None
+    late.subscribe("11", now_ns=100 * MS, initial=False)
+    assert [one["asset_id"] for one in json.loads(late.take()[-1])] == ["11"]
+
+
 def test_what_the_recorder_did_itself_closes_nothing(run_dir: Path) -> None:
     write_runlog(run_dir, LOSS[0] | {"trigger": "data_idle_timeout"})
     hub = Hub()

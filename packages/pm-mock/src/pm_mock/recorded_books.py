@@ -20,6 +20,7 @@ from pm_mock.recorded_message import Event, Level, events_of
 
 # In these states the recording does not know a token's book, so a change to it means nothing.
 LOST = frozenset({State.AWAITING_SNAPSHOT, State.RECONNECTING, State.PLANNED_CHANGE, State.UNKNOWN})
+STOP = "stop"  # the recorder's own trigger of a planned disconnect
 MIN_SIZE = "5"
 TICK_SIZE = "0.01"
 
@@ -98,7 +99,13 @@ class RecordedBooks:
         return events
 
     def record(self, record: Mapping[str, Any]) -> None:
-        """Take a continuity record, in merge order."""
+        """Take a continuity record, in merge order.
+
+        That the recorder stopped is no loss: a venue goes on with the books that it has.
+        """
+        kind = record.get("record_type")
+        if kind == "capture_stop" or (kind == "disconnect" and record.get("trigger") == STOP):
+            return
         self._moved(self.continuity.record(record))
 
     def lost(self, token: str) -> bool:
