@@ -67,7 +67,9 @@ def make_at(
     for shard, mono, payload, *own in frames:
         if shard not in writers:
             writers[shard] = ShardWriter(path / "capture", shard, version=version)
-        writers[shard].append([(own[0] if own else flags, payload)], rx_mono_ns=mono, rx_wall_ns_utc=WALL + mono - T0)
+        writers[shard].append(
+            [(own[0] if own else flags, payload)], rx_mono_ns=mono, rx_wall_ns_utc=WALL + mono - T0
+        )
     for writer in writers.values():
         writer.close()
     if records is not None:
