@@ -23,6 +23,7 @@ nox.options.sessions = ["lint", "layout", "imports", "vectors", "types", "tests"
 
 ROOT = Path(__file__).parent
 LOCK = ROOT / "tools" / "requirements" / "dev.lock"
+BENCH_LOCK = LOCK.with_name("bench.lock")
 PACKAGES = {
     path.parent.name: nox.project.load_toml(path)["project"]
     for path in sorted(ROOT.glob("packages/*/pyproject.toml"))
@@ -158,7 +159,8 @@ def trials(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Every speed claim of the documentation, each as a ratio against its peer in the same run."""
     everything(session)
-    install(session, "isal", "numpy", "mcap>=1.3")
+    install(session, "isal", "numpy")
+    session.install("-q", "--require-hashes", "--only-binary", ":all:", "-r", str(BENCH_LOCK))
     for script in sorted(Path("tools/bench").glob("bench_*.py")):
         session.run("python", str(script), *session.posargs)
 

@@ -105,8 +105,8 @@ def test_two_captures_as_one_verify(
 ) -> None:  # fmt: skip
     served = venue("--seed", "7")
     capturing = [
-        capture(served, name, "--duration-seconds", seconds)
-        for name, seconds in (("one", "2"), ("two", "3"))
+        capture(served, name, "--ws-shards", "2", "--shard-range", part, "--duration-seconds", seconds)
+        for name, part, seconds in (("one", "0:1", "2"), ("two", "1:2", "3"))
     ]
     assert [process.wait(timeout=60) for process in capturing] == [0, 0]
     runs = [str(tmp_path / "runs" / name) for name in ("one", "two")]

@@ -67,6 +67,8 @@ def open_shard_bytes(path: Path) -> ShardBytes:
 def shard_bytes_size(path: Path) -> int:
     """Return how many bytes there are to read, 0 for a file that cannot be asked."""
     try:
+        if path.exists():
+            return path.stat().st_size  # opened it might block: it may be anything
         source = open_shard_bytes(path)
     except (OSError, BundleError):
         return 0
