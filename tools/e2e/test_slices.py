@@ -105,7 +105,9 @@ def test_two_captures_as_one_verify(
 ) -> None:  # fmt: skip
     served = venue("--seed", "7")
     capturing = [
-        capture(served, name, "--ws-shards", "2", "--shard-range", part, "--duration-seconds", seconds)
+        capture(
+            served, name, "--ws-shards", "2", "--shard-range", part, "--duration-seconds", seconds
+        )
         for name, part, seconds in (("one", "0:1", "2"), ("two", "1:2", "3"))
     ]
     assert [process.wait(timeout=60) for process in capturing] == [0, 0]
@@ -113,7 +115,9 @@ def test_two_captures_as_one_verify(
     run(program("pm-merge"), *runs, "--out", "both", cwd=tmp_path)
     code, report = verify(tmp_path / "both")
     assert code == 0, report["findings"]
-    records = [json.loads(line) for line in open(tmp_path / "both/runlog.ndjson", "rb")]
+    records = [
+        json.loads(line) for line in (tmp_path / "both/runlog.ndjson").read_bytes().splitlines()
+    ]
     assert "part_stop" in {record["record_type"] for record in records}
     # Without the frames of a part, its own counts tell.
     for path in (tmp_path / "both/capture").glob("shard_00.*"):
