@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pm_verify.examine import fastest_engine
 from pm_verify.findings import Code, Finding
 from pm_verify.report import Report
 from pm_verify.verify import verify_files, verify_run
@@ -52,7 +53,7 @@ class Pair:
     def verify(self, frames: bytes | None = None, idx: bytes | None = None) -> Report:
         self.frames_path.write_bytes(self.frames if frames is None else frames)
         self.idx_path.write_bytes(self.idx if idx is None else idx)
-        return verify_files(self.frames_path, self.idx_path)
+        return verify_files(self.frames_path, self.idx_path, engine=fastest_engine())
 
     def whole_records(self, size: int) -> int:
         return sum(end <= size for end in self.ends)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pm_frames.checksum import crc32
 from pm_frames.errors import CorruptArchive
@@ -16,6 +17,9 @@ from pm_verify.hashing import Reader
 from pm_verify.opening import open_shard_bytes, shard_bytes_size
 from pm_verify.shard_result import ShardResult
 from pm_verify.sweep import NOTHING, Agreement, Engine, plain, sweep, unread
+
+
+FAST_BYTES_MIN: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,11 @@ def fastest_engine() -> Engine:
     return vectorised
 
 
+def engine_for(size: int) -> Engine:
+    """Return the engine that is done first with so many bytes: loading numpy takes longer than a small file."""
+    return plain if size < FAST_BYTES_MIN else fastest_engine()
+
+
 def examine(
     task: Task, *, engine: Engine | None = None, tell: Callable[[int], None] | None = None
 ) -> ShardResult:
@@ -74,7 +83,7 @@ def examine(
         if task.frames is None:
             _judge_lonely_index(task, scene, result)
         else:
-            _judge_frames(task, task.frames, scene, result, engine or fastest_engine(), tell)
+            _judge_frames(task, task.frames, scene, result, engine or engine_for(task.size()), tell)
     except OSError as error:
         file = _name_in(task, error.filename)
         result.add(scene.finding(Code.UNREADABLE, file, detail=str(error.strerror)))
