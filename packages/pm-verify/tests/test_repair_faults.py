@@ -122,8 +122,8 @@ def told(done: Repaired, field: str) -> list[Any]:
 
 
 def step(campaign_full: bool, size: int) -> int:
-    """Return how many points are passed over: about 25 are looked at in every run of CI."""
-    return 1 if campaign_full else max(1, size // 25) | 1
+    """Return how many points are passed over: about 15 are looked at in every run of CI."""
+    return 1 if campaign_full else max(1, size // 15) | 1
 
 
 def test_frames_cut(subject: Subject, campaign_full: bool, tell: Tell) -> None:
