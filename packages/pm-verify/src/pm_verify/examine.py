@@ -18,7 +18,6 @@ from pm_verify.opening import open_shard_bytes, shard_bytes_size
 from pm_verify.shard_result import ShardResult
 from pm_verify.sweep import NOTHING, Agreement, Engine, plain, sweep, unread
 
-
 FAST_BYTES_MIN: Final = 1 << 20
 
 
