@@ -168,7 +168,7 @@ def bench(session: nox.Session) -> None:
     A bench that misses a goal ends with 1; the others still run. One peer needs Python 3.12 (-P 3.12).
     """
     everything(session)
-    install(session, "isal", "numpy", "picows", "mcap>=1.3")
+    install(session, "isal", "numpy", "picows")
     session.install("-q", "--require-hashes", "--only-binary", ":all:", "-r", str(BENCH_LOCK))
     missed = []
     for script in sorted(Path("tools/bench").glob("bench_*.py")):

@@ -50,6 +50,8 @@ TOB: Final = int(Kind.TOB)
 _pack: Final = SLOT.pack
 _SIDES: Final = {"BUY": 0, "SELL": 1}
 _FIRST: Final = int(Flag.FIRST)
+_SALVAGED: Final = int(Flag.SALVAGED)
+_BREAK: Final = _FIRST | _SALVAGED
 _FEE_BPS_MAX: Final = 10**9
 
 
@@ -96,8 +98,8 @@ class Engine(Telling):
         self._shard = shard
         self._frame = ordinal
         self._serial += 1
-        if flags & _FIRST:
-            self._first_of_connection(shard, mono)
+        if flags & _BREAK:
+            self._break(shard, mono, flags)
         read = self._read
         if self._filtered and self._is_of_others(payload):
             self.counts["prefilter_skipped_frames"] += 1
@@ -365,9 +367,13 @@ class Engine(Telling):
         """Return whether a book of the connection that this frame came on can be believed."""
         return token.state is State.LIVE and self.continuity.shard_of(token.token_id) == self._shard
 
-    def _first_of_connection(self, shard: int, mono: int) -> None:
+    def _break(self, shard: int, mono: int, flags: int) -> None:
         since = self._last_stamp.get(shard)
-        self._transitions(self.continuity.first_of_connection(shard, mono, since_mono_ns=since))
+        if flags & _SALVAGED:
+            self.counts["holes"] += 1
+            self._transitions(self.continuity.hole(shard, mono, since_mono_ns=since))
+        if flags & _FIRST:
+            self._transitions(self.continuity.first_of_connection(shard, mono, since_mono_ns=since))
 
     def _transitions(self, transitions: Sequence[Transition]) -> None:
         for moved in transitions:
