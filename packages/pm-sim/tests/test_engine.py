@@ -125,6 +125,23 @@ def test_a_book_that_is_lost_refuses_and_a_label_taints() -> None:
     assert totals.tainted_pnl_e6 == totals.total_pnl_e6 < 0
 
 
+@pytest.mark.parametrize(("lost", "worth"), [(False, 4), (True, 0)])
+def test_a_position_whose_book_was_lost_is_worth_nothing_at_the_end(lost: bool, worth: int) -> None:
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).book(YES, {40: 50}, {50: 50})
+    data.status(YES, State.RECONNECTING if lost else State.ENDED)
+    totals = only(simulate(data.end(), plan({1: [buy(50)]}))).totals()
+    assert totals.unrealized_pnl_e6 == worth * SHARE - 5 * SHARE
+
+
+@pytest.mark.parametrize(("depth", "second"), [(True, 10), (False, 0)])
+def test_a_level_behind_the_best_is_seen_to_go_only_with_depth(depth: bool, second: int) -> None:
+    data = Stream(depth=depth).market().book(YES, {40: 50}, {50: 10})
+    for asks in ({50: 10}, {45: 10}, {45: 10}, {50: 10}, {50: 10}):
+        data.book(YES, {40: 50}, asks)
+    engine = simulate(data.end(), plan({1: [buy(50)], 5: [buy(50)]}))
+    assert [one.size_e6 for one in fills(engine)] == [10 * SHARE] + [second * SHARE] * bool(second)
+
+
 def test_a_mask_takes_fills_away() -> None:
     data = Stream().market().book(YES, {40: 50}, {50: 50}).book(YES, {40: 50}, {50: 50}).end()
     mask = Mask("x", {"t0": [(T0 + 2 * MS, T0 + 3 * MS)]})
