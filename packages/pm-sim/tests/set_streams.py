@@ -3,9 +3,10 @@
 from random import Random
 from typing import Any
 
+from streams import CENT, SHARE, T0, Stream
+
 from pm_frames.continuity import State
 from pm_frames.events import NONE, Flags, Kind, Settled, Side
-from streams import CENT, SHARE, T0, Stream
 
 Levels = dict[int, int]  # shares by cents
 

@@ -1,7 +1,11 @@
 """Sets that are bought whole, sets that are not, and what an incomplete purchase costs."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -152,7 +156,7 @@ def test_old_legs_and_legs_far_apart_are_not_compared(late_ms: int) -> None:
 
 @pytest.mark.parametrize("settled", [Settled.UNSETTLED, Settled.UNSTATED])
 def test_one_leg_that_is_not_settled_is_enough(settled: Settled) -> None:
-    stream = _events(CHEAP[:4], 5).both(4, *CHEAP[4], settled=settled)  # type: ignore[attr-defined]
+    stream = _events(CHEAP[:4], 5).both(4, *CHEAP[4], settled=settled)
     assert only(simulate(stream.end(), book(), fee_bps=0)).intents.count == 0
 
 
@@ -315,3 +319,29 @@ def test_fills_and_rejects_as_a_generator() -> None:
     stray = Reject(0, "d", 0, RejectReason.NOT_HELD, SzE6(1), 5)
     assert list(strategy.on_reject(ctx, stray, EMPTY_PORTFOLIO)) == []
     assert strategy.complete == 1
+
+
+# -- as a command -----------------------------------------------------------------------------------
+
+
+def test_the_command_finds_it_too_and_both_lenses_are_paid_exactly(tmp_path: Path) -> None:
+    stream = _events([({18: 20}, {19: 20}) for _ in range(5)], fees_enabled=True)
+    stream.resolved(winner=4, number=2)
+    path = tmp_path / "set.pmev"
+    path.write_bytes(stream.end())
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pm_sim", str(path), "--strategy", "dutch_book",
+            "--param", "least_bids=0.9", "--param", "slippage_ticks=0", "--param", "size=20",
+            "--param", "min_profit=0.01", "--order-latency-ms", "0", "--fee-bps", "200",
+        ],
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    lenses = json.loads(done.stdout)["lenses"]
+    # Half of what is displayed can be had in the worst lens; of 2 % and the venue's fee the venue's is dearer.
+    for lens, size in (("worst", 10), ("central", 20)):
+        pnl = lenses[lens]["pnl"]
+        fees = 5 * venue_fee(190_000, size)
+        assert (lenses[lens]["fills"], pnl["fees_paid_e6"]) == (5, fees)
+        assert pnl["cash_e6"] == CASH - 5 * 190_000 * size + 1_000_000 * size - fees
+        assert pnl["positions_e6"] == {f"t{token}": size * 1_000_000 for token in (0, 2, 6, 8)}

@@ -1,5 +1,6 @@
 """Which sets there are, when their books can be compared, and that no plan is cheaper than its fills."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from pm_sim import (
     CostPlan,
     Freshness,
     Hook,
+    Intent,
     MarketState,
     OutcomeSet,
     Portfolio,
@@ -150,7 +152,7 @@ class Buyer(Strategy):
 
     def on_top_of_book(
         self, ctx: Context, event: TopOfBook, market_state: MarketState, portfolio: Portfolio
-    ) -> Hook:
+    ) -> Iterator[Intent]:
         if event.seq != self.at_seq:
             return
         for one in ctx.sets.of(0 if self.kind is not SetKind.ALL_NO else 1):
