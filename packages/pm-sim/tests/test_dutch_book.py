@@ -231,6 +231,32 @@ def test_a_leg_that_is_missed_has_the_others_sold_back_and_costed() -> None:
     assert only(engine).rejects[RejectReason.FOK_UNFILLED] == 1
 
 
+def test_a_leg_is_sold_back_a_tick_below_the_bid_that_was_seen() -> None:
+    stream = _events(CHEAP)
+    stream.both(2, {18: 50}, {30: 50})
+    # The orders arrive after 20 ms, the sales after 40: in between the bids fall by a cent.
+    stream.now += 20_000_000
+    for number in (0, 1, 3, 4):
+        stream.both(number, {17: 50}, {19: 50})
+    engine = simulate(stream.end(later=10**8), book(), latency_ns=20_000_000, fee_bps=0)
+    assert (ran(engine).unwound, ran(engine).unwound_e6) == (1, 4 * 10 * 20_000)
+    assert only(engine).rejects[RejectReason.NO_MATCH] == 0
+
+
+def test_the_size_is_the_one_that_leaves_most() -> None:
+    # Ten leave 0.05 each. Ten more leave nothing, but would have to leave 0.02 each.
+    stream = _events([({18: 50}, {19: 10, 20: 40}) for _ in range(5)])
+    engine = simulate(stream.end(), book(size=20_000_000), fee_bps=0)
+    assert set(only(engine).ledger.positions_e6().values()) == {10_000_000}
+
+
+@pytest.mark.parametrize(("cash_e6", "complete"), [(9_500_000, 0), (9_600_000, 1)])
+def test_nothing_is_begun_that_cannot_be_paid(cash_e6: int, complete: int) -> None:
+    engine = simulate(_events(CHEAP).end(), book(), fee_bps=0, cash_e6=cash_e6)
+    assert ran(engine).complete == complete
+    assert only(engine).intents.count == 5 * complete
+
+
 def test_fees_of_both_ways_are_part_of_what_an_incomplete_set_costs() -> None:
     stream = _events(CHEAP, fees_enabled=True)
     stream.both(2, {18: 50}, {30: 50})

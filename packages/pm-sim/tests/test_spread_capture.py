@@ -180,6 +180,7 @@ def test_a_quote_at_its_price_stays_and_one_that_is_off_is_replaced() -> None:
     assert [type(one).__name__ for one in moved] == ["Cancel", "Buy", "Cancel", "Buy"]
     assert quoted(moved) == [("Buy", 0, 45), ("Buy", 1, 51)]
     assert len(desk.orders) == 2
+    assert len(desk.timers) == 1
 
 
 def test_a_change_below_the_least_is_none() -> None:

@@ -89,7 +89,6 @@ class DutchBook(Strategy):
         self._attempts: dict[tuple[SetKind, str], _Attempt] = {}
         self._by_order: dict[int, _Attempt] = {}
         self._held: dict[tuple[SetKind, str], int] = {}  # whole sets that wait for the end
-        self._tried: dict[tuple[SetKind, str], str] = {}
         self._rules: dict[str, tuple[object, ...]] = {}
         self._changed: set[str] = set()  # markets whose rules are not those of their first telling
 
@@ -135,14 +134,11 @@ class DutchBook(Strategy):
             if ctx.sets.unready(one, event, limits) is not None:
                 continue
             states = [ctx.market_state(token) for token in one.tokens]
-            # A purchase is named by what it was seen in; the same view is not tried twice.
+            # A purchase is named by the events that it was seen in.
             tag = "-".join(str(state.last_update_seq) for state in states if state)
-            if self._tried.get(one.key) == tag:
-                continue
             plan = self._best(ctx, one)
             if plan is not None and plan.at_most_e6 <= cash_e6:
                 cash_e6 -= plan.at_most_e6
-                self._tried[one.key] = tag
                 yield from self._order(plan, tag)
 
     def _best(self, ctx: Context, one: OutcomeSet) -> CostPlan | None:
