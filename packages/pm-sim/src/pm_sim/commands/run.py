@@ -44,8 +44,8 @@ flat fees and the venue's, and no fill on a book that is in doubt.
   pm-sim monday --strategy ./mine.py:Mine --param edge=0.02 --fills-out fills.jsonl
   pm-sim --follow @last --strategy ./mine.py --duration-seconds 300
 
-Without a strategy nothing is traded. Built in: toy_spread, and the controls round_trip and random_taker, which
-must lose.
+Without a strategy nothing is traded. Built in: toy_spread, dutch_book, spread_capture, and the controls round_trip
+and random_taker, which must lose. `pm-sim new FILE` writes a start of a strategy, `pm-sim lint FILE` checks one.
 
 exit codes: 0 clean; 2 usage, or no such input; 3 the run crashed, is fatal or still going on, the replay was
 stopped, there were no events, or a strategy failed; 4 corruption, or a stream without an end; 5 fills cannot
