@@ -120,6 +120,7 @@ def everything(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """What several packages do together, with real processes and sockets."""
     everything(session)
+    install(session, "pyarrow")  # of a tool that reads recorded books
     session.run("pytest", "-q", "-c", "tools/pytest.ini", "tools/e2e", *session.posargs)
 
 
