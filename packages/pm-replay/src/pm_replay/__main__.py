@@ -1,5 +1,7 @@
 """pm-replay: run bundles as canonical events. The shell around `pm_replay.pipeline`."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -8,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pm_frames.command import (
     BROKEN_PIPE,
@@ -22,6 +24,10 @@ from pm_frames.command import (
 )
 from pm_frames.errors import BundleError, WriteFailed
 from pm_frames.selection import selection_arguments, selection_of
+
+if TYPE_CHECKING:
+    from pm_frames.bundle import Bundle
+    from pm_replay.pipeline import Request, Resumed
 
 INTERRUPTED = 130
 EPILOG = """\
@@ -79,6 +85,14 @@ def make_parser() -> argparse.ArgumentParser:
         default="full",
         help="book-only: tops of whole books alone, as the predecessors did",
     )
+    add("--cache-dir", type=Path, metavar="DIR", help="where checkpoints for --from are kept")
+    add("--cache", action=argparse.BooleanOptionalAction, default=True, help="use checkpoints")
+    add(
+        "--cache-every",
+        type=_positive,
+        metavar="FRAMES",
+        help="frames between new checkpoints (default 262144); shorter runs get none",
+    )
     add("--pace", type=_speed, metavar="SPEED", help="1 is as recorded, 2 twice as fast")
     add("--oracles", choices=("sample", "all", "none"), default="sample", help="hash and mirror")
     add("--verdicts", type=Path, metavar="FILE", help="what the oracles say per token and minute")
@@ -92,6 +106,12 @@ def make_parser() -> argparse.ArgumentParser:
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"not a count: {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if _count(text) == 0:
+        raise argparse.ArgumentTypeError("not a count above 0: '0'")
     return int(text)
 
 
@@ -159,7 +179,10 @@ def _replay_run(run: Path, options: argparse.Namespace) -> int:
         )
         pace = None if options.pace is None else _pace(options.pace)
         begun = time.perf_counter_ns()
-        result = replay(bundle, request, sink, pace=pace)
+        resumed = (
+            None if pace is not None or not options.cache else _resumed(bundle, request, options)
+        )
+        result = replay(bundle, request, sink, pace=pace, resumed=resumed)
         elapsed_ms = (time.perf_counter_ns() - begun) // 1_000_000
     code = exit_code(result, strict_schema=options.strict_schema)
     line = summary(
@@ -173,6 +196,22 @@ def _replay_run(run: Path, options: argparse.Namespace) -> int:
     if result.reason.name == "STOPPED":
         return INTERRUPTED
     return code
+
+
+def _resumed(bundle: Bundle, request: Request, options: argparse.Namespace) -> Resumed | None:
+    """Return a checkpoint before the window; most replays have no window, and nothing is loaded for them."""
+    if request.from_mono_ns is None and bundle.emit_window is None:
+        return None
+    from pm_replay.cache_dir import cache_dir_of
+    from pm_replay.checkpoints import EVERY, Cache, resumed
+
+    directory = cache_dir_of(options.cache_dir, os.environ, platform=sys.platform, home=Path.home())
+    cache = Cache(
+        directory,
+        EVERY if options.cache_every is None else options.cache_every,
+        lambda text: print(f"pm-replay: {text}", file=sys.stderr, flush=True),
+    )
+    return resumed(bundle, request, cache)
 
 
 def _seconds(text: str) -> int:
