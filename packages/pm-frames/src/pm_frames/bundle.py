@@ -32,6 +32,7 @@ __all__ = [
     "read_json",
     "run_state",
     "shard_paths",
+    "whole_pairs",
 ]
 
 JSON_MAX: Final = 256 << 20  # bytes of a manifest, seal or universe file
@@ -174,13 +175,14 @@ class _WholePart:
         self.shard_id = shard.shard_id
         self.frames_path = shard.frames_path
         self._shard = shard
-        self._stop = _pairs(shard)
+        self._stop = whole_pairs(shard)
 
     def frames(self) -> Iterator[Frame]:
         return self._shard.frames(stop=self._stop) if self._stop else iter(())
 
 
-def _pairs(shard: Shard) -> int:
+def whole_pairs(shard: Shard) -> int:
+    """Return how many whole pairs of frame and entry a shard has now; it may have hardly begun."""
     try:
         return shard.pairs()
     except MissingFile:  # no idx: a process that died before its first frame was paired
