@@ -88,7 +88,7 @@ def payloads(draw: st.DrawFn) -> bytes:
         }  # fmt: skip
     elif kind in "mx":
         found = {
-            "event_type": "new_market", "market": market, "assets_ids": MARKETS[market], "timestamp": ts,
+            "event_type": "new_market", "market": market, "assets_ids": MARKETS[market], "timestamp": "1",
         }  # fmt: skip
         if kind == "x":
             found = [found, book(draw(st.sampled_from(TOKENS)), *draw(levels), ts=ts, market="")]
@@ -164,7 +164,7 @@ requests = st.builds(
 def told(made: Made, request: Request, cache: Cache | None = None) -> tuple[Result, bytes, bool]:
     out: list[bytes] = []
     begun = None if cache is None else resumed(made.bundle, request, cache)
-    result = replay(made.bundle, request, out.append, resumed=begun)
+    result = replay(made.bundle, request, out.append, source=begun)
     return result, b"".join(out), begun is not None
 
 

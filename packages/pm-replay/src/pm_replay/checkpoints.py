@@ -35,7 +35,7 @@ from pm_replay.checkpoint_file import (
 )
 from pm_replay.lifecycle import Lifecycles
 from pm_replay.messages import Lifecycle
-from pm_replay.pipeline import NEVER, Replay, Request, Resumed, basis_of, window_start
+from pm_replay.pipeline import NEVER, Replay, Request, basis_of, records_of, window_start
 from pm_replay.registry import Definition, Registry
 from pm_replay.token import Token
 
@@ -52,7 +52,7 @@ class Cache(NamedTuple):
     say: Say = lambda text: None
 
 
-def resumed(bundle: Bundle, request: Request, cache: Cache) -> Resumed | None:
+def resumed(bundle: Bundle, request: Request, cache: Cache) -> FromCheckpoint | None:
     """Return what a replay of the request can begin with, None where it has to read everything.
 
     Makes the checkpoints of the run where there are none and they would be of use, and again where they
@@ -89,7 +89,7 @@ def _origin(bundle: Bundle) -> dict[str, str] | None:
 
 def _from_file(
     bundle: Bundle, request: Request, start: int, path: Path, of: dict[str, str], cache: Cache
-) -> Resumed | None:
+) -> FromCheckpoint | None:
     try:
         return _opened(path, of, bundle, request, start)
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def _from_file(
 
 def _opened(
     path: Path, of: dict[str, str], bundle: Bundle, request: Request, start: int
-) -> Resumed | None:
+) -> FromCheckpoint | None:
     with CheckpointFile(path) as file:
         contents = file.contents
         if contents.program != version("pm-replay"):
@@ -120,7 +120,7 @@ def _opened(
         if number is None:
             return None
         checkpoint = contents.checkpoints[number]
-        return _Resumed(
+        return FromCheckpoint(
             bundle,
             checkpoint,
             dict(file.states(number, request.chosen)),
@@ -146,7 +146,7 @@ def _frames_before(bundle: Bundle, mono_ns: int) -> int:
     return count
 
 
-class _Resumed:
+class FromCheckpoint:
     """The items of a replay from a checkpoint on, and before them what the checkpoint stands for."""
 
     def __init__(
@@ -163,11 +163,10 @@ class _Resumed:
         self._named = named
         self._lifecycles = lifecycles
 
-    def items(
-        self, replay: Replay, records: Iterator[Mapping[str, Any]]
-    ) -> Iterator[tuple[int, int, Item]]:
+    def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
         """Yield all records, and the frames after the checkpoint; feed what the others would have left."""
         checkpoint = self.checkpoint
+        records = records_of(self._bundle.runlog_path)
         names = iter(self._named)
         name = next(names, None)
         for ordinal, record in enumerate(islice(records, checkpoint.records)):

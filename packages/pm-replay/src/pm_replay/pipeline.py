@@ -50,13 +50,11 @@ class Request(NamedTuple):
     verdicts: Verdicts | None = None
 
 
-class Resumed(Protocol):
-    """A moment of a run that a replay can begin at."""
+class Source(Protocol):
+    """Where items come from, if not from the bundle as it lies there."""
 
-    def items(
-        self, replay: Replay, records: Iterator[Mapping[str, Any]]
-    ) -> Iterator[tuple[int, int, Item]]:
-        """Bring a replay that has begun to that moment, and yield what follows; records come all."""
+    def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
+        """Yield what is fed to a replay that has begun."""
 
 
 class Result(NamedTuple):
@@ -80,14 +78,14 @@ def replay(
     sink: Sink | None,
     *,
     pace: Pace | None = None,
-    resumed: Resumed | None = None,
+    source: Source | None = None,
 ) -> Result:
     """Replay a run into a sink, to its END. What the sink raises comes through.
 
     Damage does not raise: the stream ends there with the reason ERROR, and the error is in the result.
-    `resumed` is what `pm_replay.checkpoints.resumed` gave for this request.
+    `source` is a checkpoint (`pm_replay.checkpoints`), or what follows (`pm_replay.following`).
     """
-    return Replay(bundle, request, sink, pace, resumed).run()
+    return Replay(bundle, request, sink, pace, source).run()
 
 
 def window_start(bundle: Bundle, request: Request) -> int | None:
@@ -129,16 +127,24 @@ def records_of(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the records that replay reads; one out of order that continuity can spare is left out."""
     if not path.is_file():
         return
-    last = 0
     with RunlogReader(path) as runlog:
-        for record in runlog:
-            kind = record.get("record_type")
-            stamp = record.get("ts_mono_ns")
-            if kind not in RECORD_TYPES or not isinstance(stamp, int):
-                continue
-            if kind in CONTINUITY or stamp >= last:
-                last = max(last, stamp)
-                yield record
+        yield from filter(WantedRecords(), runlog)
+
+
+class WantedRecords:
+    """Which records of a runlog are read, asked once for each in its order."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self, record: Mapping[str, Any]) -> bool:
+        kind, stamp = record.get("record_type"), record.get("ts_mono_ns")
+        if kind not in RECORD_TYPES or not isinstance(stamp, int):
+            return False
+        if stamp < self._last and kind not in CONTINUITY:
+            return False
+        self._last = max(self._last, stamp)
+        return True
 
 
 class Replay:
@@ -150,10 +156,10 @@ class Replay:
         request: Request,
         sink: Sink | None,
         pace: Pace | None,
-        resumed: Resumed | None = None,
+        source: Source | None = None,
     ) -> None:
         self.pace = pace
-        self.resumed = resumed
+        self.source = source
         self.bundle = bundle
         self.request = request
         self.basis = basis_of(bundle)
@@ -236,10 +242,10 @@ class Replay:
         self.engine.emitting = self.start is None
 
     def items(self) -> Iterator[tuple[int, int, Item]]:
-        """Return what is fed, in its order: all of it, or what is left after a checkpoint."""
+        """Return what is fed, in its order."""
+        if self.source is not None:
+            return self.source.items(self)
         records = records_of(self.bundle.runlog_path)
-        if self.resumed is not None:
-            return self.resumed.items(self, records)
         return self.bundle.merged(records, torn_ok=self.state is not BundleState.ENDED)
 
     def _look(self, shard: int, stamp: int) -> None:
