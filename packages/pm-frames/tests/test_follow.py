@@ -73,7 +73,9 @@ def test_what_appears_behind_the_watermark_is_an_error(
     assert payloads(follower.round()) == []
     append(writer, 7)
     watermark.publish(9)
-    with pytest.raises(BundleError, match=r"behind the watermark \(expected stamps above 7"):
+    with pytest.raises(
+        BundleError, match=r"behind the watermark \(expected stamps from 8 on, found 7"
+    ):
         list(follower.round())
 
 
@@ -92,20 +94,26 @@ def test_damage_is_damage_while_it_grows(
         list(follower.round())
 
 
-def test_records_that_go_back_between_two_rounds(
-    growing: tuple[Path, ShardWriter, WatermarkWriter],
-) -> None:
+def test_records_that_go_back(growing: tuple[Path, ShardWriter, WatermarkWriter]) -> None:
     run_dir, _, watermark = growing
     runlog = run_dir / RUNLOG
-    follower = Follower(run_dir)
-    runlog.write_text(json.dumps({"record_type": "ws_connect", "ts_mono_ns": 9}) + "\n")
+
+    def note(kind: str, stamp: int) -> None:
+        with runlog.open("a") as file:
+            file.write(json.dumps({"record_type": kind, "ts_mono_ns": stamp}) + "\n")
+
+    one, other = Follower(run_dir), Follower(run_dir)
+    note("ws_connect", 9)
     watermark.publish(4)
-    assert list(follower.round()) == []
-    with runlog.open("a") as file:
-        file.write(json.dumps({"record_type": "disconnect", "ts_mono_ns": 8}) + "\n")
+    assert list(one.round()) == []
+    watermark.publish(9)
+    assert len(list(itertools.islice(other.round(), 1))) == 1
+    note("disconnect", 8)
     watermark.publish(10)
     with pytest.raises(BundleError, match=r"record 1 \(disconnect\) is stamped before"):
-        list(follower.round())
+        list(one.round())
+    with pytest.raises(BundleError, match=r"behind the watermark \(expected stamps from 9 on"):
+        list(other.round())
 
 
 def test_a_run_that_has_ended_is_read_at_once(tmp_path: Path) -> None:

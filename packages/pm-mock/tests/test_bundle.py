@@ -261,6 +261,21 @@ def test_a_gap_is_silence_until_the_recorded_books(run_dir: Path) -> None:
     assert list(source.closings()) == []
 
 
+def test_a_frame_is_for_the_tokens_that_its_shard_had_been_subscribed_for(run_dir: Path) -> None:
+    writer = ShardWriter(run_dir / "capture", 2)
+    writer.append([(int(Flag.TEXT), book("11"))], rx_mono_ns=FIRST_NS + 7 * MS, rx_wall_ns_utc=1)
+    binary = [(int(Flag.BINARY), change("77", 9))]
+    writer.append(binary, rx_mono_ns=FIRST_NS + 8 * MS, rx_wall_ns_utc=1)
+    writer.close()
+    write_runlog(run_dir)
+    assert [payload for _, payload in play(run_dir, "11", "33", "77")] == [
+        book("11", "22"),
+        book("33"),
+        change("11", 1),
+        change("33", 3),
+    ]
+
+
 def test_recorded_losses_close_the_connections_of_their_tokens_on_request(run_dir: Path) -> None:
     write_runlog(run_dir, *LOSS)
     hub = Hub()

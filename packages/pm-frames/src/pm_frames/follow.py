@@ -69,6 +69,7 @@ class Follower:
         self.ended = False
         self.taken = 0  # items, over all rounds
         self.reached_ns = _NOTHING  # everything stamped up to here was given
+        self._given_ns = _NOTHING  # the stamp of the last item
         self._alive = alive or (lambda: is_locked(run_dir))
         self._next: dict[int, int] = {}  # shard → ordinal
         self._runlog = _Records(run_dir / paths.RUNLOG, wants)
@@ -92,11 +93,11 @@ class Follower:
             stamp = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
             if watermark_ns is not None and stamp > watermark_ns:
                 break
-            if stamp <= self.reached_ns:
+            if stamp <= self.reached_ns or stamp < self._given_ns:
                 raise BundleError(
                     f"shard {shard_id}: an item appeared behind the watermark",
                     path=self.run_dir,
-                    expected=f"stamps above {self.reached_ns}",
+                    expected=f"stamps from {max(self.reached_ns + 1, self._given_ns)} on",
                     found=stamp,
                 )
             if shard_id == RUNLOG_SHARD:
@@ -105,6 +106,7 @@ class Follower:
                 ordinal = self._next.get(shard_id, 0)
                 self._next[shard_id] = ordinal + 1
             self.taken += 1
+            self._given_ns = stamp
             yield shard_id, ordinal, item
         if watermark_ns is None:
             self.ended = True
@@ -141,7 +143,6 @@ class _Records:
         self._offset = 0
         self._line = 0
         self._taken = 0
-        self._last_ns = 0
         self._pending: deque[Mapping[str, Any]] = deque()  # read, and not taken yet
 
     def rest(self) -> Iterator[Mapping[str, Any]]:
@@ -153,7 +154,6 @@ class _Records:
             for record in runlog:
                 self._offset, self._line = runlog.next_offset, runlog.ordinal + 1
                 if self._wants(record):
-                    self._check(record)
                     self._pending.append(record)
                     yield record
 
@@ -162,15 +162,3 @@ class _Records:
         self._pending.popleft()
         self._taken += 1
         return self._taken - 1
-
-    def _check(self, record: Mapping[str, Any]) -> None:
-        stamp = record["ts_mono_ns"]
-        if stamp < self._last_ns:
-            raise BundleError(
-                f"runlog: continuity record {self._taken + len(self._pending)} "
-                f"({record['record_type']}) is stamped before the one before it",
-                path=self.path,
-                expected=f"at least {self._last_ns}",
-                found=stamp,
-            )
-        self._last_ns = stamp
