@@ -97,8 +97,24 @@ def make(path: Path, size: int, markets: int, rng: random.Random) -> int:
 
 
 def minute(path: Path, cache: Path, market: int, start: int, *extra: str) -> tuple[float, bytes]:
-    command = [sys.executable, "-m", "pm_replay", str(path), "--cache-dir", str(cache), "--events-out", "-"]
-    command += ["--market", f"market-{market}", "--from", f"+{start}ns", "--to", f"+{start + MINUTE_NS}ns"]
+    command = [
+        sys.executable,
+        "-m",
+        "pm_replay",
+        str(path),
+        "--cache-dir",
+        str(cache),
+        "--events-out",
+        "-",
+    ]
+    command += [
+        "--market",
+        f"market-{market}",
+        "--from",
+        f"+{start}ns",
+        "--to",
+        f"+{start + MINUTE_NS}ns",
+    ]
     begun = time.perf_counter()
     done = subprocess.run([*command, *extra], capture_output=True, check=True)
     return time.perf_counter() - begun, done.stdout
@@ -137,10 +153,15 @@ def main() -> int:
         for market, start in asked:
             seconds, told = minute(path, cache, market, start)
             times.append(seconds)
-            print(f"market {market:3} from {start / 1e9:7.0f} s: {seconds:.2f} s, {len(told)} bytes", flush=True)
+            print(
+                f"market {market:3} from {start / 1e9:7.0f} s: {seconds:.2f} s, {len(told)} bytes",
+                flush=True,
+            )
         slow, expected = minute(path, cache, *asked[-1], "--no-cache")
         same = expected == told
-        print(f"slowest minute {max(times):.2f} s; without checkpoints {slow:.1f} s; equal bytes: {same}")
+        print(
+            f"slowest minute {max(times):.2f} s; without checkpoints {slow:.1f} s; equal bytes: {same}"
+        )
         return 0 if same and max(times) < 5 else 3
     finally:
         if not options.keep:

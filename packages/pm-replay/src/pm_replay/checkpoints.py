@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pm_frames.bundle import Bundle, RunState
 from pm_frames.continuity import Basis, State

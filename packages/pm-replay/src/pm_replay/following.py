@@ -74,6 +74,6 @@ class Following:
         return {
             "events_before_seal": self.events_before_seal,
             "lag_ns": {
-                "p50": lag.percentile(50), "p99": lag.percentile(99), "max": lag.max,
+                "p50": lag.quantile(50), "p99": lag.quantile(99), "max": lag.max,
             },
         }  # fmt: skip
