@@ -97,7 +97,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--cache-every",
         type=_positive,
         metavar="FRAMES",
-        help="frames between new checkpoints (default 262144); shorter runs get none",
+        help="frames between new checkpoints (default 131072); shorter runs get none",
     )
     add("--pace", type=_speed, metavar="SPEED", help="1 is as recorded, 2 twice as fast")
     add("--oracles", choices=("sample", "all", "none"), default="sample", help="hash and mirror")

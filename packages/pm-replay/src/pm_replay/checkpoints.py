@@ -39,7 +39,7 @@ from pm_replay.pipeline import NEVER, Replay, Request, basis_of, records_of, win
 from pm_replay.registry import Definition, Registry
 from pm_replay.token import Token
 
-EVERY: Final = 1 << 18  # frames between two checkpoints
+EVERY: Final = 1 << 17  # frames between two checkpoints
 
 Say = Callable[[str], object]
 
