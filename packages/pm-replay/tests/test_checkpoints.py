@@ -63,11 +63,10 @@ levels = st.tuples(sides, sides)
 
 
 @st.composite
-def payloads(draw: st.DrawFn) -> bytes:
-    market = draw(st.sampled_from(list(MARKETS)))
+def payloads(draw: st.DrawFn, market: str) -> bytes:
     tokens = draw(st.lists(st.sampled_from(MARKETS[market]), min_size=1, max_size=3))
     ts = draw(st.integers(1, 5).map(str))
-    kind = draw(st.sampled_from("bbbpppppptkmux0"))
+    kind = draw(st.sampled_from("bbbpppppppppptkmmux0"))
     if kind == "b":
         found: Any = [book(token, *draw(levels), ts=ts, market=market) for token in tokens]
     elif kind == "p":
@@ -100,47 +99,48 @@ def payloads(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[list[FrameSpec], list[RecordSpec]]:  # noqa: C901
+def runs(draw: st.DrawFn) -> tuple[list[FrameSpec], list[RecordSpec]]:
     """Frames on three shards, and what their connections went through meanwhile."""
     stamp = T0
     frames: list[FrameSpec] = []
     records: list[RecordSpec] = []
-    connections = [0, 0, 0]
+    connections = [1, 1, 1]
 
     def subscribe(shard: int, tokens: list[str]) -> None:
         where = {"shard_id": shard, "connection": connections[shard]}
         records.append((stamp, "subscribe_attempt", {**where, "token_ids": tokens}))
 
-    for step in draw(st.lists(st.sampled_from("ffffffffffcdsub"), min_size=10, max_size=60)):
+    for step in draw(st.lists(st.sampled_from("f" * 25 + "cdsub"), min_size=20, max_size=60)):
         stamp += draw(st.integers(0, 2))
         shard = draw(st.integers(0, 2))
+        # Nearly always on the shard that has asked for it; the opening below is in this order too.
+        market = list(MARKETS)[(shard + draw(st.sampled_from([0] * 9 + [1]))) % 3]
         where = {"shard_id": shard, "connection": connections[shard]}
         if step == "f":
-            frames.append((shard, stamp, draw(payloads())))
+            frames.append((shard, stamp, draw(payloads(market))))
         elif step == "c":
             connections[shard] += 1
             records.append((stamp, "ws_connect", {**where, "connection": connections[shard]}))
-            subscribe(shard, draw(st.lists(st.sampled_from(TOKENS), max_size=6, unique=True)))
+            subscribe(
+                shard, [*MARKETS[market], *draw(st.lists(st.sampled_from(TOKENS), max_size=1))]
+            )
         elif step == "d":
             planned = draw(st.booleans())
             records.append((stamp, "disconnect", {**where, "planned": planned}))
         elif step == "s":
-            subscribe(shard, draw(st.lists(st.sampled_from(TOKENS), max_size=6, unique=True)))
+            subscribe(shard, draw(st.lists(st.sampled_from(TOKENS), max_size=2)))
         elif step == "u":
             applied = {"reason": "APPLIED", "universe_file": "universe/000001.json"}
             records.append((stamp, "universe_refresh", applied))
         else:
             records.append((stamp, "heartbeat", {"hb_mono_ns": stamp, "hb_wall_ns_utc": stamp}))
     # Everything is asked for at first, so that most of what follows has a book to go to.
-    opening: list[RecordSpec] = []
-    for shard, tokens in enumerate(MARKETS.values()):
-        opening += subscribed(*tokens, at=T0 - 2, shard=shard, connection=1)[:2]
-    opening.sort(key=lambda record: record[0])
-    for number, kind, fields in records:
-        if "connection" in fields:
-            fields = {**fields, "connection": fields["connection"] + 1}
-        opening.append((number, kind, fields))
-    return frames, [(max(at, T0 - 1), kind, fields) for at, kind, fields in opening]
+    opening = [
+        record
+        for shard, tokens in enumerate(MARKETS.values())
+        for record in subscribed(*tokens, at=T0 - 2, shard=shard)
+    ]
+    return frames, sorted(opening, key=lambda record: record[0]) + records
 
 
 requests = st.builds(
