@@ -22,7 +22,7 @@ from bundles import (
     price_change,
     subscribed,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pm_frames.events import Event, EventReader, Kind
@@ -177,6 +177,7 @@ def complain(text: str) -> None:
         raise AssertionError(text)
 
 
+@settings(max_examples=60, deadline=None)
 @given(runs(), st.lists(requests, min_size=1, max_size=4), st.integers(1, 9), st.booleans())
 def test_a_window_from_a_checkpoint_is_the_window_from_the_start(
     run: tuple[list[FrameSpec], list[RecordSpec]],
@@ -207,6 +208,7 @@ def test_a_window_from_a_checkpoint_is_the_window_from_the_start(
             assert used or before <= every
 
 
+@settings(max_examples=40, deadline=None)
 @given(runs(), requests)
 def test_a_window_of_some_tokens_is_that_part_of_the_whole(
     run: tuple[list[FrameSpec], list[RecordSpec]], request: Request
@@ -266,6 +268,31 @@ def test_frames_before_the_checkpoint_are_not_read(made: Made, tmp_path: Path) -
     shard.write_bytes(data)
     assert told(made, WINDOW, cache)[0].error is None
     assert told(made, WINDOW)[0].error is not None
+
+
+def test_a_window_without_frames_ends_where_it_ends_without_a_checkpoint(
+    made: Made, tmp_path: Path
+) -> None:
+    request = Request(from_mono_ns=T0 + 301, before_mono_ns=T0 + 399)
+    result, data, used = told(made, request, Cache(tmp_path / "cache", 4))
+    assert used
+    assert result.last_mono_ns == T0 + 300
+    assert data == told(made, request)[1]
+
+
+def test_a_state_that_only_records_have_changed_is_carried_over(tmp_path: Path) -> None:
+    opening = compact(book("1", {"0.4": "1"}, {"0.6": "1"}))
+    other = [(1, T0 + 100 * n, compact(book("2", {"0.4": str(n)}, {}))) for n in range(1, 40)]
+    frames = sorted([(0, T0 + 10, opening), *other, (0, T0 + 3105, opening)], key=lambda f: f[1])
+    records = sorted([*subscribed("1"), *subscribed("2", shard=1)], key=lambda r: r[0])
+    records.append((T0 + 1050, "disconnect", {"shard_id": 0, "connection": 1, "planned": False}))
+    records += subscribed("1", at=T0 + 2050, connection=2)
+    made = sealed(tmp_path / "run", frames, records)
+    request = Request(chosen=["1"], from_mono_ns=T0 + 3050)
+    _, data, used = told(made, request, Cache(tmp_path / "cache", 4))
+    assert used
+    assert data == told(made, request)[1]
+    assert [e.kind for e in events(data) if e.seq] == [Kind.STATUS, Kind.TOB]
 
 
 def test_every_damaged_byte_of_the_cache_is_noticed_or_of_no_account(

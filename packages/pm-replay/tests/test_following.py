@@ -12,7 +12,11 @@ from typing import IO, Any
 
 import pytest
 
+from pm_frames import open_bundle
+from pm_frames.continuity import Basis
 from pm_replay.__main__ import main
+from pm_replay.following import await_beginning
+from pm_replay.pipeline import basis_of
 
 # Writes a run that is locked, frame by frame, told by lines on its stdin what to do.
 WRITER = """
@@ -149,6 +153,19 @@ def test_events_come_while_the_run_is_written_and_are_those_of_later(
     assert [json.loads(line) for line in later.out.splitlines()] == told
     assert json.loads(later.err)["event_hash"] == summary["event_hash"]
     assert json.loads(later.err)["follow"] is None
+
+
+def test_a_run_has_begun_when_its_runlog_has(writer: Writer, tmp_path: Path) -> None:
+    waited: list[str] = []
+
+    def wait() -> None:
+        waited.append("once")
+        writer.do("begin")
+
+    bundle = open_bundle(tmp_path / "run", empty_ok=True)
+    await_beginning(bundle, wait)
+    assert waited == ["once"]
+    assert basis_of(bundle) is Basis.RUNLOG
 
 
 def test_enough_of_a_run_is_enough(writer: Writer, tmp_path: Path) -> None:
