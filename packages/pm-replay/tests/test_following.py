@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -108,13 +109,21 @@ def writer(tmp_path: Path) -> Any:
     made.process.communicate()
 
 
-def follow(*arguments: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "pm_replay", "--follow", *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+@pytest.fixture
+def follow() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start `pm-replay --follow` with the arguments given; none outlives the test."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: object) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-m", "pm_replay", "--follow", *map(str, arguments)]
+        running.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
 
 
 def lines(stream: IO[bytes], count: int) -> list[dict[str, Any]]:
@@ -123,7 +132,7 @@ def lines(stream: IO[bytes], count: int) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("last", "code", "state"), [("seal", 0, "ended"), ("torn", 3, "crashed")])
 def test_events_come_while_the_run_is_written_and_are_those_of_later(
-    last: str, code: int, state: str, writer: Writer, tmp_path: Path, capsys: Any
+    last: str, code: int, state: str, writer: Writer, follow: Any, tmp_path: Path, capsys: Any
 ) -> None:
     run = tmp_path / "run"
     # Named on stdin, which stays open as that of a pipe from pm-capture does; before there is a runlog.
@@ -168,7 +177,7 @@ def test_a_run_has_begun_when_its_runlog_has(writer: Writer, tmp_path: Path) -> 
     assert basis_of(bundle) is Basis.RUNLOG
 
 
-def test_enough_of_a_run_is_enough(writer: Writer, tmp_path: Path) -> None:
+def test_enough_of_a_run_is_enough(writer: Writer, follow: Any, tmp_path: Path) -> None:
     writer.do("begin", "change", "change")
     following = follow(tmp_path / "run", "--max-events", 3)
     out, err = following.communicate(timeout=60)
