@@ -126,7 +126,7 @@ def everything(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """What several packages do together, with real processes and sockets."""
     everything(session)
-    install(session, "picows")
+    install(session, "picows", "pyarrow")
     session.run("pytest", "-q", "-c", "tools/pytest.ini", "tools/e2e", *session.posargs)
 
 

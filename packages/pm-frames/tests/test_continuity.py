@@ -303,3 +303,16 @@ def test_the_table_is_total_and_its_end_is_final() -> None:
 def test_the_specification_holds_the_table() -> None:
     specification = Path(__file__).parents[3] / "docs" / "spec" / "run-bundle.md"
     assert transition_table() in specification.read_text("utf-8")
+
+
+def test_a_state_that_is_recalled_goes_on_as_if_the_book_had_been_fed() -> None:
+    fed, recalled = Continuity(), Continuity()
+    for one in (fed, recalled):
+        one.record(connect(1))
+        one.record(subscribe(2, "a", "b"))
+    fed.book("a", 0, 3)
+    recalled.recall("a", State.LIVE)
+    recalled.recall("never subscribed", State.LIVE)
+    assert recalled.states() == fed.states() == {"a": State.LIVE, "b": State.AWAITING_SNAPSHOT}
+    assert recalled.record(disconnect(9, since=5)) == fed.record(disconnect(9, since=5))
+    assert recalled.states() == fed.states()

@@ -169,6 +169,12 @@ class Continuity:
         token = self._tokens.get(token_id)
         return None if token is None else token.shard.shard_id
 
+    def recall(self, token_id: str, state: State) -> None:
+        """Set the state of a token that the records have named, as the books left it that are not fed."""
+        token = self._tokens.get(token_id)
+        if token is not None:
+            token.state = state
+
     def record(self, record: Mapping[str, Any]) -> list[Transition]:
         """Feed a runlog record and return what it changed; types without meaning here change nothing."""
         kind = record.get("record_type")

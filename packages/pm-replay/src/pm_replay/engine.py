@@ -27,6 +27,7 @@ from pm_replay.decoder import Decoder
 from pm_replay.e6 import BAD, NO_SIDE, Prices, Sizes, Stated
 from pm_replay.lifecycle import Lifecycles
 from pm_replay.messages import (
+    TOKEN_TYPES,
     BestBidAsk,
     Book,
     Lifecycle,
@@ -76,7 +77,7 @@ class Engine(Telling):
         self._sizes = Sizes()
         self._stated = Stated()
         self._times: dict[str, int] = {}
-        self._lifecycles = Lifecycles()
+        self.lifecycles = Lifecycles()
         self._last_stamp: dict[int, int] = {}
         self._filtered = registry.is_filtered
         self._serial = 0
@@ -128,6 +129,12 @@ class Engine(Telling):
     def universe(self, document: Mapping[str, Any], mono_ns: int) -> None:
         """Take a universe generation that is in force from now on."""
         self._define(list(self.registry.apply(document)), mono_ns)
+        self._end_of_input()
+
+    def name(self, token_id: str, condition_id: str, mono_ns: int) -> None:
+        """Define a token as a frame of that stamp did that is not fed."""
+        self._mono = mono_ns
+        self._token(token_id, condition_id)
         self._end_of_input()
 
     def close(self, at_mono_ns: int) -> None:
@@ -333,10 +340,10 @@ class Engine(Telling):
     def _lifecycle(self, message: Lifecycle) -> None:
         if not self._options.full:
             return
-        if self._lifecycles.is_repeated(message):
+        if self.lifecycles.is_repeated(message):
             self.counts["lifecycle_repeats"] += 1
             return
-        facts = self._lifecycles.facts(message)
+        facts = self.lifecycles.facts(message)
         winner = self.registry.tokens.get(str(facts.get("winning_token_id")))
         change = MarketChange.NEW if facts["change"] == "new" else MarketChange.RESOLVED
         if self._filtered and not self.registry.chooses_any(facts["token_ids"]):
@@ -424,6 +431,10 @@ class Engine(Telling):
         return ts
 
     def _is_of_others(self, payload: bytes) -> bool:
-        """Return whether a payload is certainly of tokens that were not chosen."""
+        """Return whether a payload is certainly of nothing but known tokens that were not chosen."""
         found = peek(payload)
-        return bool(found.token_ids) and not self.registry.chooses_any(found.token_ids)
+        return (
+            bool(found.token_ids)
+            and TOKEN_TYPES.issuperset(found.event_types)
+            and self.registry.knows_as_others(found.token_ids)
+        )

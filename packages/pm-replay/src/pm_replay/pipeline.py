@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from pm_frames import RunState as BundleState
 from pm_frames.bundle import Bundle, read_json
@@ -50,6 +50,13 @@ class Request(NamedTuple):
     verdicts: Verdicts | None = None
 
 
+class Source(Protocol):
+    """Where items come from, if not from the bundle as it lies there."""
+
+    def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
+        """Yield what is fed to a replay that has begun."""
+
+
 class Result(NamedTuple):
     """What came of it; `error` stopped the reading."""
 
@@ -66,13 +73,25 @@ class Result(NamedTuple):
 
 
 def replay(
-    bundle: Bundle, request: Request, sink: Sink | None, *, pace: Pace | None = None
+    bundle: Bundle,
+    request: Request,
+    sink: Sink | None,
+    *,
+    pace: Pace | None = None,
+    source: Source | None = None,
 ) -> Result:
     """Replay a run into a sink, to its END. What the sink raises comes through.
 
     Damage does not raise: the stream ends there with the reason ERROR, and the error is in the result.
+    `source` is a checkpoint (`pm_replay.checkpoints`), or what follows (`pm_replay.following`).
     """
-    return _Replay(bundle, request, sink, pace).run()
+    return Replay(bundle, request, sink, pace, source).run()
+
+
+def window_start(bundle: Bundle, request: Request) -> int | None:
+    """Return the first stamp that is told: of the request, or of a slice, whichever is later."""
+    window = bundle.emit_window
+    return _latest(None if window is None else window.from_mono_ns, request.from_mono_ns)
 
 
 def mono_of(bundle: Bundle, point: TimePoint) -> int:
@@ -108,29 +127,45 @@ def records_of(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the records that replay reads; one out of order that continuity can spare is left out."""
     if not path.is_file():
         return
-    last = 0
     with RunlogReader(path) as runlog:
-        for record in runlog:
-            kind = record.get("record_type")
-            stamp = record.get("ts_mono_ns")
-            if kind not in RECORD_TYPES or not isinstance(stamp, int):
-                continue
-            if kind in CONTINUITY or stamp >= last:
-                last = max(last, stamp)
-                yield record
+        yield from filter(WantedRecords(), runlog)
 
 
-class _Replay:
+class WantedRecords:
+    """Which records of a runlog are read, asked once for each in its order."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self, record: Mapping[str, Any]) -> bool:
+        kind, stamp = record.get("record_type"), record.get("ts_mono_ns")
+        if kind not in RECORD_TYPES or not isinstance(stamp, int):
+            return False
+        if stamp < self._last and kind not in CONTINUITY:
+            return False
+        self._last = max(self._last, stamp)
+        return True
+
+
+class Replay:
+    """One replay, under way; `replay` is what to call."""
+
     def __init__(
-        self, bundle: Bundle, request: Request, sink: Sink | None, pace: Pace | None
+        self,
+        bundle: Bundle,
+        request: Request,
+        sink: Sink | None,
+        pace: Pace | None,
+        source: Source | None = None,
     ) -> None:
         self.pace = pace
+        self.source = source
         self.bundle = bundle
         self.request = request
         self.basis = basis_of(bundle)
         self.state = bundle.state()
-        emit_from, emit_before = getattr(bundle, "emit_window", None) or (None, None)
-        self.start = _latest(emit_from, request.from_mono_ns)
+        _, emit_before = bundle.emit_window or (None, None)
+        self.start = window_start(bundle, request)
         open_end = _earliest(emit_before, request.before_mono_ns)
         self.open_end = open_end
         self.before = NEVER if open_end is None else open_end
@@ -155,12 +190,13 @@ class _Replay:
         self.stopped = False  # capture_stop was read
 
     def run(self) -> Result:
+        """Replay to the END."""
         error: BundleError | None = None
         reason = EndReason.WHOLE
         engine = self.engine
         try:
             self._begin()
-            items: Iterable[tuple[int, int, Item]] = self._items()
+            items: Iterable[tuple[int, int, Item]] = self.items()
             for shard, ordinal, item in items if self.pace is None else self.pace(items):
                 stamp: int = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
                 if stamp >= self.before:
@@ -205,9 +241,12 @@ class _Replay:
             self.engine.clock(t0, wall)
         self.engine.emitting = self.start is None
 
-    def _items(self) -> Iterator[tuple[int, int, Item]]:
-        torn_ok = self.state is not BundleState.ENDED
-        return self.bundle.merged(records_of(self.bundle.runlog_path), torn_ok=torn_ok)
+    def items(self) -> Iterator[tuple[int, int, Item]]:
+        """Return what is fed, in its order."""
+        if self.source is not None:
+            return self.source.items(self)
+        records = records_of(self.bundle.runlog_path)
+        return self.bundle.merged(records, torn_ok=self.state is not BundleState.ENDED)
 
     def _look(self, shard: int, stamp: int) -> None:
         """Do what depends on the time, before the frame or record of that time is fed."""
