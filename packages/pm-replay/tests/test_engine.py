@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from pm_frames.continuity import State
 from pm_frames.events import Event, Kind, MarketChange, Settled
-from pm_replay.engine import Options
 from pm_replay.pipeline import Request
+from pm_replay.telling import Options
 
 TOKENS = ("1001", "1002")
 PRICES = [f"0.{n:02d}" for n in range(1, 100, 7)]
@@ -97,8 +97,10 @@ def e6(text: str | None) -> int:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(step, max_size=25), st.randoms(use_true_random=False))
-def test_books_equal_a_naive_model_under_any_interleaving(steps: list[Any], random: Any) -> None:
+@given(st.lists(step, max_size=25), st.booleans(), st.randoms(use_true_random=False))
+def test_books_equal_a_naive_model_under_any_interleaving(
+    steps: list[Any], opened: bool, random: Any
+) -> None:
     model = Model()
     frames: list[tuple[int, int, bytes]] = []
     records: list[RecordSpec] = [
@@ -106,7 +108,11 @@ def test_books_equal_a_naive_model_under_any_interleaving(steps: list[Any], rand
         (T0 + 1, "ws_connect", {"shard_id": 0, "connection": 1}),
     ]
     connection = 1
-    for number, (kind, *what) in enumerate(steps):
+    opening: list[Any] = [
+        ("subscribe", list(TOKENS)),
+        *(("book", token, [("0.01", "1")], [("0.99", "1")]) for token in TOKENS),
+    ]
+    for number, (kind, *what) in enumerate([*opening, *steps] if opened else steps):
         at = T0 + 10 * (number + 1)
         if kind == "subscribe":
             [tokens] = what
@@ -340,3 +346,34 @@ def test_what_nobody_knows_is_kept(make_bundle: Maker) -> None:
     [surprise] = made.replay()[0].engine.decoder.summary()["surprises"]
     assert surprise["what"] == "new event type"
     assert json.loads(surprise["sample"])["event_type"] == "surprise"
+
+
+TICK = {
+    "event_type": "tick_size_change", "asset_id": "1", "market": "0xaa", "old_tick_size": "0.01",
+    "new_tick_size": "0.001", "timestamp": "3",
+}  # fmt: skip
+BREAKS: list[list[RecordSpec]] = [
+    [(T0 + 20, "disconnect", {"shard_id": 0, "connection": 1, "since_mono_ns": T0 + 15, "planned": False})],
+    [(T0 + 20, "disconnect", {"shard_id": 0, "connection": 1, "since_mono_ns": T0 + 15, "planned": True})],
+    [(T0 + 20, "unsubscribe", {"shard_id": 0, "connection": 1, "token_ids": ["1"]})],
+    [(T0 + 20, "subscribe_attempt", {"shard_id": 0, "connection": 1, "token_ids": ["1"]})],
+    [(T0 + 20, "capture_stop", {"reason": "signal"})],
+    [],  # a change of tick instead
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "broken", BREAKS, ids=["fault", "planned", "unsubscribe", "again", "stop", "tick"]
+)
+def test_after_a_break_changes_are_counted_and_not_told(
+    make_bundle: Maker, broken: list[RecordSpec]
+) -> None:
+    frames = [(0, T0 + 10, compact(book("1", {"0.4": "1"}, {"0.6": "1"})))]
+    if not broken:
+        frames.append((0, T0 + 20, compact(TICK)))
+    frames.append((0, T0 + 30, compact(price_change(change("1", "0.5", "1", "BUY")))))
+    made = make_bundle(frames, [*subscribed("1"), *broken])
+    result, _ = made.replay()
+    assert len(tops(made.events())) == 1
+    assert result.engine.counts == {"withheld_changes": 1}
+    assert result.engine.oracles.summary()["snapshot"] == {"equal": 0, "different": 0}

@@ -7,8 +7,8 @@ import hashlib
 from bundles import Maker, book, compact
 
 from pm_frames.events import Event, Kind
-from pm_replay.engine import Options
 from pm_replay.pipeline import Request
+from pm_replay.telling import Options
 
 WANTED = "3cec66570dcc963140c6c6d7cecbbc92f32fe307a9efaa45e9f0e65d6d68c035"
 FRAMES = [

@@ -10,8 +10,8 @@ import pytest
 from bundles import T0, Made, make_at
 
 from pm_frames.events import Kind, Settled
-from pm_replay.engine import Options
 from pm_replay.pipeline import Request
+from pm_replay.telling import Options
 
 DATA = Path(__file__).resolve().parents[3] / "../shared/data/frames"
 pytestmark = pytest.mark.skipif(

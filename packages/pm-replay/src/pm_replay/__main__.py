@@ -117,10 +117,10 @@ def replay_runs(options: argparse.Namespace) -> Iterator[int]:
 def _replay_run(run: Path, options: argparse.Namespace) -> int:
     from pm_frames.bundle import open_bundle, read_json
     from pm_frames.selection import select_tokens
-    from pm_replay.engine import Options
     from pm_replay.oracles import SAMPLE_EVERY
     from pm_replay.pipeline import Request, mono_of, replay
     from pm_replay.report import exit_code, summary
+    from pm_replay.telling import Options
     from pm_replay.verdicts import Verdicts
 
     bundle = open_bundle(run, empty_ok=True)

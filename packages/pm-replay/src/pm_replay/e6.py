@@ -14,16 +14,15 @@ NO_SIDE: Final = -1
 PX_ONE_E6: Final = 1_000_000
 
 _DECIMAL: Final = re.compile(r"(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?", re.ASCII)
-_PLAIN: Final = re.compile(r"(\d{1,12})(?:\.(\d{1,6}))?", re.ASCII)
 _TEXT_MAX: Final = 64  # characters; no price or size of the venue comes near
 
 
 def to_e6(text: str) -> int:
     """Return a decimal text in millionths, rounded half up; raise ValueError for what is not accepted."""
-    plain = _PLAIN.fullmatch(text)
-    if plain is not None:
-        whole, part = plain.groups()
-        return int(whole + (part or "").ljust(6, "0"))
+    whole, _, part = text.partition(".")
+    # Nearly all of them: a few digits before the point, up to six behind it.
+    if 0 < len(whole) <= 12 and len(part) <= 6 and (whole + part).isdecimal() and text.isascii():
+        return int(whole + part.ljust(6, "0"))
     match = _DECIMAL.fullmatch(text)
     if match is None or len(text) > _TEXT_MAX or not (match[1] or match[2]):
         raise ValueError(f"not a decimal number: {text[:_TEXT_MAX]!r}")

@@ -1,24 +1,22 @@
 """Frames and runlog records in, packed events out: pure, causal, and the same whoever feeds it.
 
-What a frame gave is written in the order definitions, depth, events. Nothing here reads a clock, a file or the environment.
+Nothing here reads a clock, a file or the environment. What is told of it, and in which order, is
+`pm_replay.telling`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 from pm_frames.continuity import Basis, Continuity, State, Transition
 from pm_frames.events import NO_TOKEN, NONE, RUNLOG_SHARD, Kind, MarketChange, Settled
 from pm_frames.events.slots import (
-    BATCH_END,
-    FLAGS_AT,
     SETTLED_SHIFT,
     SLOT,
     SZ_MAX,
     canonical_json,
-    continuation,
 )
 from pm_frames.frames import Frame
 from pm_frames.layout import Flag
@@ -39,14 +37,14 @@ from pm_replay.messages import (
     Unknown,
 )
 from pm_replay.oracles import Oracles
-from pm_replay.registry import Definition, Registry
+from pm_replay.registry import Registry
+from pm_replay.telling import Options, Output, Telling
 from pm_replay.token import Token
 
 NS_PER_MS: Final = 1_000_000
 TS_DIGITS_MAX: Final = (
     12  # of milliseconds; one more would not fit into 63 bits of ns at its largest
 )
-_END_FLAG: Final = [bytes((flags | BATCH_END,)) for flags in range(256)]
 UNSTATED, SETTLED, UNSETTLED = (int(each) for each in Settled)
 TOB: Final = int(Kind.TOB)
 _pack: Final = SLOT.pack
@@ -55,22 +53,7 @@ _FIRST: Final = int(Flag.FIRST)
 _FEE_BPS_MAX: Final = 10**9
 
 
-class Options(NamedTuple):
-    """What is told; the books are the same whatever is told of them."""
-
-    full: bool = True  # False: the profile book-only
-    depth: bool = False
-    changes_only: bool = False
-    max_events: int | None = None
-
-
-class Output(Protocol):
-    """Where packed slots go: an `EventWriter`."""
-
-    def extend(self, slots: list[bytes], *, hashed: bool = True) -> None: ...
-
-
-class Engine:
+class Engine(Telling):
     """Replays one run."""
 
     def __init__(
@@ -81,21 +64,12 @@ class Engine:
         oracles: Oracles,
         output: Output,
     ) -> None:
+        super().__init__(options, output)
         self.registry = registry
         self.oracles = oracles
         self.decoder = Decoder()
         self.continuity = Continuity(basis)
         self.counts: Counter[str] = Counter()
-        self.kinds: Counter[int] = Counter()
-        self.seq = 0
-        self.emitting = True  # False before the window that was asked for
-        self.full = False  # max_events is reached
-        self._options = options
-        self._write = output.extend
-        self._left = -1 if options.max_events is None else options.max_events
-        self._definitions: list[bytes] = []
-        self._depth: list[bytes] = []
-        self._events: list[bytes] = []
         self._prices = Prices(1_000_000 if options.full else 2**31 - 1)
         self._sizes = Sizes()
         self._stated = Stated()
@@ -103,12 +77,8 @@ class Engine:
         self._lifecycles = Lifecycles()
         self._last_stamp: dict[int, int] = {}
         self._filtered = registry.is_filtered
-        # Nothing but the settings decides about a top: no depth, no repeats left out, no limit.
-        self._plain = not options.depth and not options.changes_only and self._left < 0
-        self._mono = 0
         self._serial = 0
-        self._shard = 0
-        self._frame = 0
+        self.frames = 0  # that were fed
         self._read: dict[type[Message], Callable[[Any], None]] = {
             PriceChange: self._price_change if options.full else self._passed_over,
             Book: self._book,
@@ -118,25 +88,24 @@ class Engine:
             Lifecycle: self._lifecycle,
             Unknown: self._unknown,
         }
-        if self._left == 0:
-            self.full = True
 
     def frame(self, shard: int, ordinal: int, frame: Frame) -> None:
         """Feed a frame, in merge order."""
-        self._mono = frame.rx_mono_ns
+        _, _, flags, mono, _, _, payload = frame
+        self._mono = mono
         self._shard = shard
         self._frame = ordinal
         self._serial += 1
-        if frame.flags & _FIRST:
-            self._first_of_connection(shard, frame.rx_mono_ns)
-        payload = frame.payload
+        if flags & _FIRST:
+            self._first_of_connection(shard, mono)
         read = self._read
         if self._filtered and self._is_of_others(payload):
             self.counts["prefilter_skipped_frames"] += 1
         else:
             for message in self.decoder.decode(payload, shard, ordinal):
                 read[type(message)](message)
-        self._last_stamp[shard] = frame.rx_mono_ns
+        self._last_stamp[shard] = mono
+        self.frames += 1
         if self._events or self._definitions or self._depth:
             self._end_of_input()
 
@@ -159,24 +128,6 @@ class Engine:
         self._define(list(self.registry.apply(document)), mono_ns)
         self._end_of_input()
 
-    def clock(self, mono_ns: object, wall_ns: object) -> None:
-        """Tell a pair of both clocks."""
-        if (
-            self._options.full
-            and self.emitting
-            and isinstance(mono_ns, int)
-            and isinstance(wall_ns, int)
-            and 0 <= mono_ns <= SZ_MAX
-            and 0 <= wall_ns <= SZ_MAX
-        ):
-            self._definitions.append(
-                SLOT.pack(
-                    0, self._mono or mono_ns, NONE, mono_ns, wall_ns, 0, NO_TOKEN, NONE, NONE,
-                    RUNLOG_SHARD, Kind.CLOCK, 0,
-                )
-            )  # fmt: skip
-            self._end_of_input()
-
     def close(self, at_mono_ns: int) -> None:
         """End the run where no `capture_stop` did."""
         self._mono = max(at_mono_ns, self._mono)
@@ -192,22 +143,7 @@ class Engine:
             if token.group_settled == UNSETTLED:
                 self.oracles.unsettled(token)
             else:
-                self.oracles.close_group(token)
-
-    def _end_of_input(self) -> None:
-        """Hand over what one frame or record gave; its last event gets the batch end."""
-        if self._definitions:
-            self._write(self._definitions)
-            self._definitions.clear()
-        if self._depth:
-            self._write(self._depth, hashed=False)
-            self._depth.clear()
-        events = self._events
-        if events:
-            last = events[-1]
-            events[-1] = last[:FLAGS_AT] + _END_FLAG[last[FLAGS_AT]] + last[FLAGS_AT + 1 :]
-            self._write(events)
-            events.clear()
+                self.oracles.close_group(token, sampled=self._sampled())
 
     # The messages of the venue.
 
@@ -216,6 +152,10 @@ class Engine:
         text = message.timestamp
         self._serial = serial = self._serial + 1
         prices, sizes, tokens, shard = self._prices, self._sizes, self.registry.tokens, self._shard
+        oracles = self.oracles
+        sampled = oracles.is_sampled(serial)
+        quick = not sampled and oracles.counts_only
+        agree = 0
         touched: list[Token] = []
         for change in message.price_changes:
             token = tokens.get(change.asset_id) or self._token(change.asset_id, message.market)
@@ -229,8 +169,11 @@ class Engine:
                 self.decoder.schema_error("change_invalid")
                 continue
             if text != token.group_text or change.hash != token.group_hash:
-                if token.group_settled >= 0:
-                    self.oracles.close_group(token)
+                if token.group_settled == SETTLED and quick:
+                    agree += 1
+                elif token.group_settled >= 0:
+                    oracles.close_group(token, sampled=sampled)
+                token.group_settled = -1
                 token.group_text = text
                 token.group_hash = change.hash
             if side == "BUY":
@@ -261,6 +204,7 @@ class Engine:
                 touched.append(token)
             if token.depth_told:
                 self._depth.append(self._level(token, price, size, side != "BUY"))
+        oracles.agree += agree
         if not touched:
             return
         ts = self._times.get(text)
@@ -308,13 +252,7 @@ class Engine:
             for form in reversed(price_forms(message.last_trade_price)):
                 token.market.traded(form)
         ts = self._time(message.timestamp)
-        if token.known and token.shard == self._shard:
-            if token.group_settled == UNSETTLED and token.group_text == message.timestamp:
-                self.oracles.unsettled(token)
-            else:
-                self.oracles.close_group(token)
-            token.group_shard, token.group_frame = self._shard, self._frame
-            self.oracles.snapshot(token, bids.levels, asks.levels)
+        self._compare(token, message.timestamp, bids.levels, asks.levels)
         self._transitions(self.continuity.book(token.token_id, self._shard, self._mono))
         if self._options.full and not self._is_live_here(token):
             self.counts["withheld_books"] += 1
@@ -325,10 +263,22 @@ class Engine:
         token.group_text, token.group_hash = message.timestamp, message.hash
         token.mark = self._serial
         token.group_shard, token.group_frame = self._shard, self._frame
-        self.oracles.whole_book(token)
+        if self._sampled():
+            self.oracles.sample(token)
         if self._options.depth and self.emitting and token.chosen:
             self._whole_depth(token)
         self._top(token, ts, SETTLED)
+
+    def _compare(self, token: Token, text: str, bids: dict[int, int], asks: dict[int, int]) -> None:
+        """Judge our book by a whole one that has arrived, before that takes its place."""
+        if not token.known or token.shard != self._shard:
+            return
+        if token.group_settled == UNSETTLED and token.group_text == text:
+            self.oracles.unsettled(token)
+        else:
+            self.oracles.close_group(token, sampled=self._sampled())
+        token.group_shard, token.group_frame = self._shard, self._frame
+        self.oracles.snapshot(token, bids, asks)
 
     def _trade(self, message: Trade) -> None:
         token = self._token(message.asset_id, message.market)
@@ -357,10 +307,13 @@ class Engine:
         if new == BAD:
             self.decoder.schema_error("tick_size_invalid")
             return
+        for each in token.market.tokens:
+            self.oracles.close_group(
+                each, sampled=self._sampled()
+            )  # while the tick is still the one that they were hashed with
         token.market.tick_size = message.new_tick_size
         if self._options.full:
             # A new epoch: what was on the old grid is not ours to carry over.
-            self.oracles.close_group(token)
             token.forget()
             self._event(
                 Kind.TICK_SIZE, token, self._time(message.timestamp), (0, 0, new, old),
@@ -405,6 +358,9 @@ class Engine:
 
     # Continuity.
 
+    def _sampled(self) -> bool:
+        return self.oracles.is_sampled(self._serial)
+
     def _is_live_here(self, token: Token) -> bool:
         """Return whether a book of the connection that this frame came on can be believed."""
         return token.state is State.LIVE and self.continuity.shard_of(token.token_id) == self._shard
@@ -423,112 +379,13 @@ class Engine:
                 if token.group_settled == UNSETTLED:
                     self.oracles.unsettled(token)
                 else:
-                    self.oracles.close_group(token)
+                    self.oracles.close_group(token, sampled=self._sampled())
                 token.forget()
             if self._options.full:
                 self._event(
                     Kind.STATUS, token, NONE, (moved.since_mono_ns, int(before), NONE, NONE),
                     int(moved.state),
                 )  # fmt: skip
-
-    # Out.
-
-    def _top(self, token: Token, ts: int, settled: int) -> None:
-        if not self.emitting or not token.chosen:
-            return
-        if self._options.depth and not token.depth_told:
-            self._whole_depth(token)
-        bid, ask = token.bid, token.ask
-        bid_size = token.bids[bid] if bid >= 0 else 0
-        ask_size = token.asks[ask] if ask >= 0 else 0
-        if self._options.changes_only:
-            told = (bid, bid_size, ask, ask_size, settled)
-            if told == token.last_told:
-                return
-            token.last_told = told
-        if self._left >= 0 and not self._take_one():
-            return
-        self.seq += 1
-        self._events.append(
-            SLOT.pack(
-                self.seq, self._mono, ts, bid_size, ask_size, self._frame, token.number, bid, ask,
-                self._shard, 16, token.state | settled << SETTLED_SHIFT,
-            )
-        )  # fmt: skip
-
-    def _event(
-        self, kind: Kind, token: Token, ts: int, values: tuple[int, int, int, int], flags: int
-    ) -> None:
-        if token.chosen:
-            self._plain_event(kind, token.number, ts, values, flags)
-
-    def _plain_event(
-        self,
-        kind: Kind,
-        number: int,
-        ts: int,
-        values: tuple[int, int, int, int],  # in the order of the slot: sizes, then prices
-        flags: int,
-        payload: bytes = b"",
-    ) -> None:
-        if not self.emitting or (self._left >= 0 and not self._take_one()):
-            return
-        self.seq += 1
-        self.kinds[kind] += 1
-        first, second, third, fourth = values
-        slot = SLOT.pack(
-            self.seq, self._mono, ts, first, second, self._frame, number, third, fourth, self._shard,
-            kind, flags,
-        )  # fmt: skip
-        self._events.append(slot + continuation(payload) if payload else slot)
-
-    def tops(self) -> int:
-        """Return how many TOB events were told: all that is no other kind."""
-        return self.seq - self.kinds.total()
-
-    def _take_one(self) -> bool:
-        if self.full:
-            return False
-        self._left -= 1
-        self.full = self._left == 0
-        return True
-
-    def _whole_depth(self, token: Token) -> None:
-        token.depth_told = True
-        self._depth.append(
-            SLOT.pack(
-                0, self._mono, NONE, len(token.bids), len(token.asks), self._frame, token.number,
-                NONE, NONE, self._shard, Kind.BOOK, int(token.state),
-            )
-        )  # fmt: skip
-        for price in sorted(token.bids):
-            self._depth.append(self._level(token, price, token.bids[price], 0))
-        for price in sorted(token.asks, reverse=True):
-            self._depth.append(self._level(token, price, token.asks[price], 1))
-
-    def _level(self, token: Token, price: int, size: int, side: int) -> bytes:
-        return SLOT.pack(
-            0, self._mono, NONE, size, 0, self._frame, token.number, price, side, self._shard,
-            Kind.LEVEL, int(token.state),
-        )  # fmt: skip
-
-    def _define(self, definitions: Sequence[Definition], mono_ns: int) -> None:
-        for each in definitions:
-            slot = SLOT.pack(
-                0,
-                mono_ns,
-                NONE,
-                len(each.payload),
-                0,
-                0,
-                each.token,
-                NONE,
-                NONE,
-                RUNLOG_SHARD,
-                each.kind,
-                0,
-            )
-            self._definitions.append(slot + continuation(each.payload))
 
     def _token(self, token_id: str, condition_id: str) -> Token | None:
         token = self.registry.tokens.get(token_id)

@@ -31,7 +31,7 @@ class Change(Struct, gc=False):
     best_ask: str | None
 
 
-class Book(Struct, tag_field="event_type", tag="book"):
+class Book(Struct, tag_field="event_type", tag="book", gc=False):
     """A whole book; replaces everything."""
 
     market: str
@@ -44,7 +44,7 @@ class Book(Struct, tag_field="event_type", tag="book"):
     last_trade_price: str | None = None
 
 
-class PriceChange(Struct, tag_field="event_type", tag="price_change"):
+class PriceChange(Struct, tag_field="event_type", tag="price_change", gc=False):
     """Changes of levels, of one market."""
 
     market: str

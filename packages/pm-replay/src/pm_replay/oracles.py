@@ -19,7 +19,7 @@ from pm_replay.token import Token
 
 UNSTATED, SETTLED, UNSETTLED = (int(each) for each in Settled)
 EXAMPLES_MAX: Final = 5
-SAMPLE_EVERY: Final = 1021  # groups and books, of all tokens together
+SAMPLE_EVERY: Final = 1021  # messages
 COUNTS: Final = {
     "bbo": ("agree", "disagree", "unsettled", "unstated"),
     "snapshot": ("equal", "different"),
@@ -39,16 +39,15 @@ class Oracles:
     def __init__(self, *, sample_every: int = SAMPLE_EVERY, note: Note | None = None) -> None:
         """`sample_every` 1 checks everything, 0 leaves hash and mirror out."""
         self._every = sample_every
-        self._until_sample = sample_every
         self._note = note
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTS}
         self._bbo = self.counts["bbo"]
-        self._agree = 0
+        self.agree = 0  # of `bbo`; what is not sampled is counted by the engine itself
         self.examples: dict[str, list[dict[str, Any]]] = {}
 
     def summary(self) -> dict[str, Any]:
         """Return counts (every one, also 0) and first examples."""
-        self._bbo["agree"] = self._agree
+        self._bbo["agree"] = self.agree
         found: dict[str, Any] = {
             name: {outcome: self.counts[name][outcome] for outcome in outcomes}
             for name, outcomes in COUNTS.items()
@@ -57,12 +56,21 @@ class Oracles:
             found[name]["examples"] = examples
         return found
 
-    def close_group(self, token: Token) -> None:
+    def is_sampled(self, serial: int) -> bool:
+        """Return whether hash and mirror are looked at when the message of this number arrives."""
+        return self._every > 0 and serial % self._every == 0
+
+    @property
+    def counts_only(self) -> bool:
+        """Whether an agreement is nothing but a count."""
+        return self._note is None
+
+    def close_group(self, token: Token, *, sampled: bool) -> None:
         """Judge a token's book at the end of an engine batch, before the next message changes it."""
         settled = token.group_settled
         token.group_settled = -1
         if settled == SETTLED:
-            self._agree += 1
+            self.agree += 1
             if self._note is not None:
                 self._note(token, "bbo", "agree")
         elif settled == UNSETTLED:
@@ -75,10 +83,8 @@ class Oracles:
             self._bbo["unstated"] += 1
         else:
             return
-        self._until_sample -= 1
-        if self._until_sample == 0:
-            self._until_sample = self._every
-            self._sample(token)
+        if sampled:
+            self.sample(token)
 
     def unsettled(self, token: Token) -> None:
         """Count a top that the same batch, or a whole book, has overtaken."""
@@ -95,14 +101,8 @@ class Oracles:
         differing = _differences(bids, token.bids) + _differences(asks, token.asks)
         self._outcome(token, "snapshot", "different", levels=differing)
 
-    def whole_book(self, token: Token) -> None:
-        """Check a book that was just taken, where it is its turn."""
-        self._until_sample -= 1
-        if self._until_sample == 0:
-            self._until_sample = self._every
-            self._sample(token)
-
-    def _sample(self, token: Token) -> None:
+    def sample(self, token: Token) -> None:
+        """Check hash and mirror of a book as it stands."""
         if token.group_hash:
             self._hash(token, token.group_hash)
         mate = token.mate()

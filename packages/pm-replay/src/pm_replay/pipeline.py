@@ -17,12 +17,14 @@ from pm_frames.frames import Frame
 from pm_frames.merge import Item
 from pm_frames.records import CONTINUITY
 from pm_frames.runlog import RunlogReader
-from pm_replay.engine import Engine, Options
+from pm_replay.engine import Engine
 from pm_replay.oracles import SAMPLE_EVERY, Oracles
 from pm_replay.registry import Registry
+from pm_replay.telling import Options
 from pm_replay.verdicts import Verdicts
 
 RECORD_TYPES: Final = CONTINUITY | {"universe_refresh", "heartbeat"}
+NEVER: Final = 2**64  # no stamp is as late
 APPLIED: Final = "APPLIED"
 LOOK_AHEAD: Final = 4096  # records in which a runlog must name a subscription to be judged by
 
@@ -129,7 +131,9 @@ class _Replay:
         self.state = bundle.state()
         emit_from, emit_before = getattr(bundle, "emit_window", None) or (None, None)
         self.start = _latest(emit_from, request.from_mono_ns)
-        self.before = _earliest(emit_before, request.before_mono_ns)
+        open_end = _earliest(emit_before, request.before_mono_ns)
+        self.open_end = open_end
+        self.before = NEVER if open_end is None else open_end
         verdicts = request.verdicts
         self.writer = EventWriter(
             sink, self._header(), flush_pieces=FLUSH_PIECES if pace is None else 1
@@ -143,8 +147,9 @@ class _Replay:
             ),
             self.writer,
         )
-        self.frames = 0
         self.records = 0
+        self.waiting = True  # for the window, or for the first frame in it
+        self._limit_reason = EndReason.WHOLE
         self.first: int | None = None
         self.last: int | None = None
         self.stopped = False  # capture_stop was read
@@ -157,11 +162,17 @@ class _Replay:
             self._begin()
             items: Iterable[tuple[int, int, Item]] = self._items()
             for shard, ordinal, item in items if self.pace is None else self.pace(items):
-                stamp = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
-                if self.before is not None and stamp >= self.before:
-                    reason = self._limit_reason()
+                stamp: int = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
+                if stamp >= self.before:
+                    reason = self._limit_reason
                     break
-                self._feed(shard, ordinal, item, stamp)
+                if self.waiting:
+                    self._look(shard, stamp)
+                if isinstance(item, Frame):
+                    engine.frame(shard, ordinal, item)
+                else:
+                    self._record(ordinal, item)
+                self.last = stamp
                 if engine.full:
                     reason = EndReason.LIMIT
                     break
@@ -180,7 +191,7 @@ class _Replay:
             seq=engine.seq, ts_recv_ns=self.last or 0, run_state=run_state, reason=reason
         )
         return Result(
-            engine, self.writer, self.basis, self.frames, self.records, self.first, self.last,
+            engine, self.writer, self.basis, engine.frames, self.records, self.first, self.last,
             run_state, reason, error,
         )  # fmt: skip
 
@@ -198,22 +209,19 @@ class _Replay:
         torn_ok = self.state is not BundleState.ENDED
         return self.bundle.merged(records_of(self.bundle.runlog_path), torn_ok=torn_ok)
 
-    def _feed(self, shard: int, ordinal: int, item: Item, stamp: int) -> None:
-        engine = self.engine
-        if self.request.verdicts is not None:
-            self.request.verdicts.at(stamp)
-        if not engine.emitting and self.start is not None and stamp >= self.start:
+    def _look(self, shard: int, stamp: int) -> None:
+        """Do what depends on the time, before the frame or record of that time is fed."""
+        engine, request = self.engine, self.request
+        if request.verdicts is not None:
+            request.verdicts.at(stamp)
+        if not engine.emitting and (self.start is None or stamp >= self.start):
             engine.emitting = True
-        if isinstance(item, Frame):
-            if engine.emitting and self.first is None:
-                self.first = stamp
-                if self.request.max_ns is not None:
-                    self._limit(stamp + self.request.max_ns)
-            engine.frame(shard, ordinal, item)
-            self.frames += 1
-        else:
-            self._record(ordinal, item)
-        self.last = stamp
+        if shard >= 0 and engine.emitting and self.first is None:
+            self.first = stamp
+            if request.max_ns is not None and stamp + request.max_ns < self.before:
+                self.before = stamp + request.max_ns
+                self._limit_reason = EndReason.LIMIT
+            self.waiting = request.verdicts is not None
 
     def _record(self, ordinal: int, record: Mapping[str, Any]) -> None:
         self.records += 1
@@ -228,16 +236,6 @@ class _Replay:
         self.stopped = self.stopped or kind == "capture_stop"
         self.engine.record(ordinal, record)
 
-    def _limit(self, before: int) -> None:
-        if self.before is None or before < self.before:
-            self.before = before
-            self._limited_by_time = True
-
-    _limited_by_time = False
-
-    def _limit_reason(self) -> EndReason:
-        return EndReason.LIMIT if self._limited_by_time else EndReason.WHOLE
-
     def _header(self) -> Header:
         options = self.request.options
         wall = _anchor(self.bundle, "t0_wall_ns_utc")
@@ -249,7 +247,7 @@ class _Replay:
             "depth": options.depth,
             "continuity": self.basis.value,
             "from_mono_ns": self.start,
-            "before_mono_ns": self.before,
+            "before_mono_ns": self.open_end,
             "tokens_chosen": None if chosen is None else len(chosen),
         }
         return Header(_anchor(self.bundle, "t0_mono_ns") or 0, -1 if wall is None else wall, facts)

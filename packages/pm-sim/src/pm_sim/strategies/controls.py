@@ -10,7 +10,6 @@ from pm_sim import (
     Intent,
     MarketState,
     Portfolio,
-    Reject,
     Sell,
     Side,
     Strategy,
@@ -29,32 +28,24 @@ class RoundTrip(Strategy):
 
     size_e6 = param(shares("10"), help="shares of each trip")
 
-    def on_start(self, ctx: Context) -> None:
-        """Begin with no trip under way."""
-        self._is_under_way = False
-
     def on_top_of_book(
         self, ctx: Context, event: TopOfBook, market_state: MarketState, portfolio: Portfolio
     ) -> Iterator[Intent] | None:
-        """Begin a trip, or end one whose sale found no bid."""
-        held = portfolio.held(event.token)
-        if held and event.bid_px_e6 != NONE and not ctx.open_orders():
-            return iter([Sell(event.token, event.bid_px_e6, held)])
-        if held or self._is_under_way or not event.has_both:
+        """Begin a trip, or end one whose sale found no bid. What is too little to be sold is added to."""
+        if not event.has_both or ctx.open_orders():
             return None
-        self._is_under_way = True
+        held = portfolio.held(event.token)
+        if held >= market_state.facts.market.min_size_e6:
+            return iter([Sell(event.token, event.bid_px_e6, held)])
         return iter([Buy(event.token, event.ask_px_e6, self.size_e6)])
 
     def on_fill(self, ctx: Context, fill: Fill, portfolio: Portfolio) -> Iterator[Intent]:
         """Sell what was bought."""
-        self._is_under_way = False
         state = ctx.market_state(fill.token)
-        if fill.side is Side.BUY and state is not None and state.top.bid_px_e6 != NONE:
-            yield Sell(fill.token, state.top.bid_px_e6, fill.size_e6)
-
-    def on_reject(self, ctx: Context, reject: Reject, portfolio: Portfolio) -> None:
-        """Be free for another trip."""
-        self._is_under_way = False
+        if fill.side is Side.BUY and state is not None and not ctx.open_orders():
+            held = portfolio.held(fill.token)
+            if held >= state.facts.market.min_size_e6 and state.top.bid_px_e6 != NONE:
+                yield Sell(fill.token, state.top.bid_px_e6, held)
 
 
 class RandomTaker(Strategy):

@@ -1,0 +1,251 @@
+"""What of a run is replayed, and how the stream says that it ended."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import Any
+
+import pytest
+from bundles import (
+    T0,
+    WALL,
+    Made,
+    Maker,
+    book,
+    change,
+    compact,
+    price_change,
+    subscribed,
+)
+
+from pm_frames.command import TimePoint, UsageError
+from pm_frames.events import EndReason, Event, EventReader, Kind, RunState
+from pm_replay.pipeline import Request, mono_of
+from pm_replay.telling import Options
+
+UNIVERSE = {
+    "universe_version": 0,
+    "kind": "full",
+    "markets": [
+        {
+            "market_id": "7", "condition_id": "0xaa", "slug": "will-it-rain", "question": "Rain?",
+            "category": None, "event_id": "1", "event_slug": "rain", "neg_risk": True,
+            "neg_risk_augmented": True, "neg_risk_market_id": "0xset", "tick_size": "0.01",
+            "min_size": "5", "fees_enabled": True, "fee_type": "crypto_fees_v2",
+            "fee_schedule": {"rate": "0.07", "exponent": "1", "taker_only": True, "rebate_rate": "0.2"},
+            "seconds_delay": 3, "end_date": "2026-11-22T00:00:00Z", "version": "v1",
+            "tokens": [{"token_id": "1", "outcome": "Yes"}, {"token_id": "2", "outcome": "No"}],
+        }
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def made(make_bundle: Maker) -> Made:
+    frames = [
+        (0, T0 + 10, compact([book("1", {"0.4": "1"}, {"0.6": "1"}), book("2", {"0.4": "1"}, {"0.6": "1"})])),
+        *(
+            (0, T0 + 100 * n, compact(price_change(change("1", "0.4", str(n), "BUY", bid="0.4", ask="0.6"), change("2", "0.6", str(n), "SELL", bid="0.4", ask="0.6"), ts=str(n))))
+            for n in range(1, 20)
+        ),
+    ]  # fmt: skip
+    return make_bundle(frames, subscribed("1", "2"), universe=UNIVERSE)
+
+
+def end_of(data: bytes) -> Any:
+    reader = EventReader(BytesIO(data))
+    list(reader)
+    assert reader.end is not None
+    return reader.end
+
+
+def sequenced(events: list[Event]) -> list[Event]:
+    return [event for event in events if 16 <= event.kind < 32]
+
+
+def test_everything_a_simulator_needs_is_stated_before_the_first_event(made: Made) -> None:
+    events = made.events()
+    first = next(i for i, event in enumerate(events) if event.seq)
+    kinds = [event.kind for event in events[:first]]
+    assert kinds == [Kind.TOKEN, Kind.TOKEN, Kind.META, Kind.CLOCK]
+    meta = events[2].json()
+    assert meta["tokens"] == [
+        {"token": 0, "token_id": "1", "outcome": "Yes"},
+        {"token": 1, "token_id": "2", "outcome": "No"},
+    ]
+    assert (meta["tick_size_e6"], meta["min_size_e6"], meta["seconds_delay"]) == (
+        10_000,
+        5_000_000,
+        3,
+    )
+    assert meta["fee_schedule"] == UNIVERSE["markets"][0]["fee_schedule"]  # type: ignore[index]
+    assert (meta["neg_risk_market_id"], meta["neg_risk_augmented"]) == ("0xset", True)
+    assert meta["end_ns"] == 1_795_305_600_000_000_000
+    assert (events[3].bid_sz_e6, events[3].ask_sz_e6) == (T0, WALL)
+
+
+def test_a_replay_is_the_same_bytes_every_time(made: Made) -> None:
+    assert made.replay()[1] == made.replay()[1]
+
+
+def test_max_events_stops_after_exactly_that_many(made: Made) -> None:
+    whole = sequenced(made.events())
+    for count in (0, 1, 5, len(whole), len(whole) + 1):
+        request = Request(options=Options(max_events=count))
+        result, data = made.replay(request)
+        found = sequenced(made.events(request))
+        assert len(found) == min(count, len(whole))
+        assert [each[:11] for each in found] == [each[:11] for each in whole[:count]]
+        reason = EndReason.LIMIT if count <= len(whole) else EndReason.WHOLE
+        assert (result.reason, end_of(data).reason) == (reason, reason)
+
+
+def test_a_window_is_that_part_of_the_whole(made: Made) -> None:
+    whole = sequenced(made.events())
+    start, before = T0 + 500, T0 + 900
+    part = sequenced(made.events(Request(from_mono_ns=start, before_mono_ns=before)))
+    wanted = [event for event in whole if start <= event.ts_recv_ns < before]
+    assert [event[1:] for event in part] == [event[1:] for event in wanted]
+    assert [event.seq for event in part] == list(range(1, len(wanted) + 1))
+
+
+def test_depth_in_a_window_begins_with_whole_books(made: Made) -> None:
+    request = Request(from_mono_ns=T0 + 500, options=Options(depth=True))
+    seen: set[int] = set()
+    for event in made.events(request):
+        if event.kind == Kind.BOOK:
+            seen.add(event.token)
+        elif event.kind in (Kind.LEVEL, Kind.TOB):
+            assert event.token in seen
+    assert seen == {0, 1}
+
+
+def test_max_seconds_counts_from_the_first_frame(made: Made) -> None:
+    result, data = made.replay(Request(max_ns=300))
+    assert result.first_mono_ns == T0 + 10
+    assert result.last_mono_ns == T0 + 300
+    assert end_of(data).reason == EndReason.LIMIT
+
+
+def test_chosen_tokens_have_the_events_that_they_have_in_the_whole(made: Made) -> None:
+    whole = [event for event in sequenced(made.events()) if event.token == 1]
+    part = sequenced(made.events(Request(chosen=["2"])))
+    assert [event[1:11] for event in part] == [event[1:11] for event in whole]
+
+
+def test_changes_only_leaves_out_repeats_and_nothing_else(make_bundle: Maker) -> None:
+    again = compact(price_change(change("1", "0.3", "1", "BUY", bid="0.4", ask="0.6")))
+    made = make_bundle(
+        [
+            (0, T0, compact(book("1", {"0.4": "1"}, {"0.6": "1"}))),
+            (0, T0 + 1, again),
+            (0, T0 + 2, again),
+        ]
+    )
+
+    def tops(options: Options) -> list[tuple[int, ...]]:
+        events = made.events(Request(options=options))
+        return [(e.bid_px_e6, e.bid_sz_e6, e.ask_px_e6) for e in events if e.kind == Kind.TOB]
+
+    assert len(tops(Options())) == 3
+    assert tops(Options(changes_only=True)) == [(400_000, 1_000_000, 600_000)]
+
+
+def test_a_crashed_run_is_read_to_its_last_whole_pair_and_said_to_be_crashed(made: Made) -> None:
+    (made.path / "seal.json").unlink()
+    frames = made.path / "capture" / "shard_00.frames"
+    frames.write_bytes(frames.read_bytes()[:-10])
+    result, data = made.replay()
+    assert result.error is None
+    assert end_of(data).run_state == RunState.CRASHED
+    ended = [
+        event
+        for event in made.events()
+        if event.kind == Kind.STATUS and event.state.name == "ENDED"
+    ]
+    assert [event.ts_recv_ns for event in ended] == [T0 + 1800] * 2
+
+
+def test_damage_ends_the_stream_with_the_place(made: Made) -> None:
+    frames = made.path / "capture" / "shard_00.frames"
+    damaged = bytearray(frames.read_bytes())
+    damaged[-10] ^= 1
+    frames.write_bytes(damaged)
+    result, data = made.replay()
+    assert result.error is not None
+    assert "shard_00.frames" in str(result.error)
+    assert end_of(data).reason == EndReason.ERROR
+    assert result.frames < 20
+
+
+def test_version_1_and_version_2_give_the_same_events(make_bundle: Maker) -> None:
+    frames = [(0, T0 + n, compact(book("1", {"0.4": str(n + 1)}, {}))) for n in range(5)]
+    one, two = make_bundle(frames, version=1), make_bundle(frames, version=2)
+    assert sequenced(one.events()) == sequenced(two.events())
+
+
+def test_without_a_runlog_a_new_connection_makes_the_book_unknown(make_bundle: Maker) -> None:
+    made = make_bundle(
+        [(0, T0 + n, compact(book("1", {"0.4": "1"}, {}))) for n in range(2)], flags=0x101
+    )
+    result, _ = made.replay()
+    assert result.basis.value == "flags"
+    states = [event.state.name for event in made.events() if event.kind == Kind.STATUS]
+    assert states == ["LIVE", "UNKNOWN", "LIVE"]
+
+
+def test_a_later_generation_is_stated_where_the_runlog_applies_it(make_bundle: Maker) -> None:
+    delta = {
+        "universe_version": 1,
+        "kind": "delta",
+        "removed": [{"condition_id": "0xaa", "token_ids": ["1", "2"], "reason": "closed"}],
+        "added": [{"condition_id": "0xbb", "tokens": [{"token_id": "3", "outcome": "Yes"}]}],
+    }
+    applied = {"reason": "APPLIED", "universe_file": "universe/000001.json"}
+    made = make_bundle(
+        [(0, T0 + 100, b"PONG")],
+        [*subscribed("1"), (T0 + 50, "universe_refresh", applied)],
+        universe=UNIVERSE,
+    )
+    (made.path / "universe" / "000001.json").write_text(json.dumps(delta))
+    events = [event for event in made.events() if event.ts_recv_ns == T0 + 50]
+    assert [event.kind for event in events] == [Kind.META, Kind.TOKEN, Kind.META]
+    assert (events[0].json()["listed"], events[0].json()["reason"]) == (False, "closed")
+    assert (events[1].token, events[1].text()) == (2, "3")
+    assert events[2].json()["universe_version"] == 1
+
+
+def test_a_universe_file_outside_of_the_bundle_is_refused(make_bundle: Maker) -> None:
+    applied = {"reason": "APPLIED", "universe_file": "../../etc/passwd"}
+    made = make_bundle(
+        [(0, T0, b"PONG")], [(T0 + 5, "universe_refresh", applied), *subscribed("1", at=T0 + 9)]
+    )
+    result, _ = made.replay()
+    assert result.error is not None
+    assert "outside" in str(result.error)
+
+
+def test_heartbeats_tell_both_clocks(make_bundle: Maker) -> None:
+    beat = {"hb_mono_ns": T0 + 4, "hb_wall_ns_utc": WALL + 9}
+    made = make_bundle([(0, T0 + 100, b"PONG")], [*subscribed("1"), (T0 + 5, "heartbeat", beat)])
+    clocks = [event for event in made.events() if event.kind == Kind.CLOCK]
+    assert [(c.bid_sz_e6, c.ask_sz_e6) for c in clocks] == [(T0, WALL), (T0 + 4, WALL + 9)]
+
+
+def test_times_of_the_command_line_become_stamps(made: Made) -> None:
+    assert mono_of(made.bundle, TimePoint(5, relative=True)) == T0 + 5
+    assert mono_of(made.bundle, TimePoint(WALL + 7, relative=False)) == T0 + 7
+    (made.path / "manifest.json").unlink()
+    with pytest.raises(UsageError):
+        mono_of(made.bundle, TimePoint(5, relative=True))
+
+
+def test_events_come_in_merge_order_across_shards(make_bundle: Maker) -> None:
+    frames = [
+        (shard, T0 + stamp, compact(book(str(shard), {}, {}, ts=str(stamp))))
+        for stamp in range(9)
+        for shard in (2, 0, 10)
+    ]
+    found = [(e.ts_recv_ns, e.shard, e.frame) for e in make_bundle(frames).events() if e.seq]
+    assert found == sorted(found)
