@@ -21,7 +21,7 @@ from pm_sim.books import ASK, BID, Slot
 from pm_sim.engine import Engine
 from pm_sim.exchange import Exchange
 from pm_sim.fees import QUANTUM_E6, Dearer, FeeModel, FlatBps, VenueSchedule
-from pm_sim.fixed import BPS, E6, ONE, CashE6, PxE6, SzE6, cost_up, proceeds_down
+from pm_sim.fixed import BPS, E6, ONE, CashE6, PxE6, SzE6, cost_up, proceeds_down, usd_text
 from pm_sim.lens import Lens
 from pm_sim.orders import Fill, Order, Side
 from pm_sim.report import order_name
@@ -259,21 +259,21 @@ def _fee(model: FeeModel, fill: Fill) -> dict[str, Any]:
 def fee_arithmetic(model: FeeModel, side: Side, px_e6: PxE6, size_e6: SzE6) -> dict[str, Any]:
     """Return what a model charges for a fill, and how that is reckoned, in dollars."""
     told: dict[str, Any] = {"model": model.name, "fee_e6": int(model.fee(side, px_e6, size_e6))}
-    fee = usd(told["fee_e6"])
+    fee = usd_text(told["fee_e6"])
     if isinstance(model, FlatBps):
         buys = side is Side.BUY
         notional = (cost_up if buys else proceeds_down)(px_e6, size_e6)
         return {
             **told, "bps": model.bps, "notional_e6": int(notional),
-            "arithmetic": f"{usd(notional)} x {model.bps} / {BPS}, up to 0.000001: {fee}",
+            "arithmetic": f"{usd_text(notional)} x {model.bps} / {BPS}, up to 0.000001: {fee}",
         }  # fmt: skip
     if isinstance(model, VenueSchedule):
         price, shares = Fraction(px_e6, E6), Fraction(size_e6, E6)
         exact = shares * model.rate * (price * (1 - price)) ** model.exponent
         return {
             **told, "rate": str(model.rate), "exponent": model.exponent, "exact": str(exact),
-            "arithmetic": f"{usd(size_e6)} x {model.rate} x ({usd(px_e6)} x {usd(ONE - px_e6)})"
-            f"^{model.exponent} = {exact}, up to {usd(CashE6(QUANTUM_E6))}: {fee}",
+            "arithmetic": f"{usd_text(size_e6)} x {model.rate} x ({usd_text(px_e6)} x {usd_text(ONE - px_e6)})"
+            f"^{model.exponent} = {exact}, up to {usd_text(CashE6(QUANTUM_E6))}: {fee}",
         }  # fmt: skip
     if isinstance(model, Dearer):
         both = [fee_arithmetic(one, side, px_e6, size_e6) for one in (model.first, model.second)]
@@ -312,11 +312,6 @@ def raw(bundle: Bundle, place: Place) -> dict[str, Any]:
     }
 
 
-def usd(value_e6: int) -> str:
-    """Return millionths as decimal text, exactly."""
-    return f"{Decimal(value_e6) / E6:f}"
-
-
 def page(explanation: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of the page for people."""
     yield f"fill {explanation['fill_id']} of run {explanation['run_id']}"
@@ -331,11 +326,11 @@ def page(explanation: Mapping[str, Any]) -> Iterator[str]:
 def _lens_page(name: str, one: Mapping[str, Any]) -> Iterator[str]:
     fill, order, wait, rule = one["fill"], one["order"], one["latency"], one["rule"]
     yield (
-        f"{name}: {order['strategy_id']} {fill['side']} {usd(fill['size_e6'])} of "
-        f"{fill['slug'] or fill['token_id']} {fill['outcome']} at {usd(fill['px_e6'])}, "
+        f"{name}: {order['strategy_id']} {fill['side']} {usd_text(fill['size_e6'])} of "
+        f"{fill['slug'] or fill['token_id']} {fill['outcome']} at {usd_text(fill['px_e6'])}, "
         f"{'maker' if fill['is_maker'] else 'taker'}, "
         f"{'TAINTED' if fill['is_tainted'] else 'clean'}; order {order['order_id']} "
-        f"{order['tif']} {usd(order['size_e6'])} to {usd(order['limit_px_e6'])}"
+        f"{order['tif']} {usd_text(order['size_e6'])} to {usd_text(order['limit_px_e6'])}"
     )
     yield (
         f"  time: decided at {wait['decided_ns']} (event {order['seq']}), under way "
@@ -345,24 +340,24 @@ def _lens_page(name: str, one: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"  rule: book {rule['state']} and {rule['settled']}, masked {rule['masked']}, "
         f"{Decimal(rule['share_bps']) / 100:f}% of what is displayed, slippage "
-        f"{rule['slippage_bps']} bps ({usd(one['price']['slippage_e6'])}), "
-        f"tick {usd(rule['tick_e6'])}, least size {usd(rule['min_size_e6'])}, "
+        f"{rule['slippage_bps']} bps ({usd_text(one['price']['slippage_e6'])}), "
+        f"tick {usd_text(rule['tick_e6'])}, least size {usd_text(rule['min_size_e6'])}, "
         f"taint {rule['taint']}, queue {rule['queue']}"
     )
     yield f"  fee: {one['fee'].get('arithmetic', one['fee']['model'])}"
     for model in one["fee"].get("of", ()):
         yield f"    {model['model']}: {model['arithmetic']}"
     money = one["money"]
-    yield f"  cash: {usd(money['cash_e6'])} (notional {usd(money['notional_e6'])})"
+    yield f"  cash: {usd_text(money['cash_e6'])} (notional {usd_text(money['notional_e6'])})"
     book = one["book"]
     yield f"  {book['side']}: price, displayed, taken before, could be had; taken after, is left"
     pairs = list(zip(book["before"], book["after"], strict=True))
     for before, after in pairs[:BOOK_LINES_MAX]:
         mark = ">" if before["px_e6"] == book["level_px_e6"] else " "
         yield (
-            f"  {mark} {usd(before['px_e6'])}  {usd(before['displayed_e6'])}  "
-            f"{usd(before['taken_e6'])}  {usd(before['can_be_had_e6'])};  "
-            f"{usd(after['taken_e6'])}  {usd(after['can_be_had_e6'])}"
+            f"  {mark} {usd_text(before['px_e6'])}  {usd_text(before['displayed_e6'])}  "
+            f"{usd_text(before['taken_e6'])}  {usd_text(before['can_be_had_e6'])};  "
+            f"{usd_text(after['taken_e6'])}  {usd_text(after['can_be_had_e6'])}"
         )
     if len(pairs) > BOOK_LINES_MAX:
         yield f"    and {len(pairs) - BOOK_LINES_MAX} levels more"

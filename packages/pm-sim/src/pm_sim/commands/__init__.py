@@ -3,5 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-COMMANDS: Final[Mapping[str, str]] = {"run": "pm_sim.commands.run"}
+COMMANDS: Final[Mapping[str, str]] = {
+    "run": "pm_sim.commands.run",
+    "sweep": "pm_sim.commands.sweep",
+}
 DEFAULT: Final = "run"

@@ -64,8 +64,8 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--mode", choices=("replay", "live"), help="live is --follow")
     add("--execution", choices=("sim",), default="sim", help="there is nothing but simulation")
-    _add_strategy_arguments(parser.add_argument_group("strategies"))
-    _add_account_arguments(parser.add_argument_group("account and venue"))
+    add_strategy_arguments(parser.add_argument_group("strategies"))
+    add_account_arguments(parser.add_argument_group("account and venue"))
     replay = parser.add_argument_group("what of a run is replayed (not for events that are given)")
     selection_arguments(replay)  # type: ignore[arg-type]
     add = replay.add_argument
@@ -99,7 +99,8 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_strategy_arguments(group: Any) -> None:
+def add_strategy_arguments(group: Any) -> None:
+    """Add what names strategies, their parameters and limits."""
     add = group.add_argument
     add(
         "--strategy", action="append", default=[], metavar="[ID=]NAME|FILE.py[:CLASS]",
@@ -122,7 +123,8 @@ def _add_strategy_arguments(group: Any) -> None:
     add("--seed", type=count, default=0, metavar="N", help="of all that is drawn (default 0)")
 
 
-def _add_account_arguments(group: Any) -> None:
+def add_account_arguments(group: Any) -> None:
+    """Add what is said of the account and of the venue."""
     add = group.add_argument
     add("--lens", choices=("both", "worst", "central"), default="both", help="(default both)")
     add("--cash", default="1000", metavar="USD", help="of the account (default 1000)")

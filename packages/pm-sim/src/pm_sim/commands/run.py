@@ -112,6 +112,7 @@ def _simulated(
 
 def asked_of(options: argparse.Namespace) -> "Asked":
     """Load the strategies and the resolutions. Raises `UsageError`, `MissingFile`."""
+    from pm_sim.code_version import code_version
     from pm_sim.loading import load
     from pm_sim.report import Asked
     from pm_sim.resolutions import read_resolutions
@@ -122,7 +123,7 @@ def asked_of(options: argparse.Namespace) -> "Asked":
     return Asked(
         load(options.strategy, options.param, options.params),
         "live" if options.follow else "replay",
-        _version(),
+        code_version(),
         resolutions=resolutions,
         print_pnl=options.print_pnl,
     )
@@ -361,9 +362,3 @@ def _show(line: dict[str, Any], options: argparse.Namespace) -> None:
 
         print(*page(line), sep="\n")
     sys.stdout.flush()
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("pm-sim")
