@@ -4,7 +4,6 @@ A witness stands between the stream and the engine and notes which raw frame sta
 lens is replaced by one that does the same and tells of the fill. The bundle is opened for the frames alone.
 """
 
-import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
@@ -361,14 +360,20 @@ def _lens_page(name: str, one: Mapping[str, Any]) -> Iterator[str]:
         )
     if len(pairs) > BOOK_LINES_MAX:
         yield f"    and {len(pairs) - BOOK_LINES_MAX} levels more"
-    for role, frame in one["frames"].items():
-        if frame["shard"] is None:
-            yield f"  {ROLES[role]}: runlog record {frame['runlog_record']}"
+    frames = list(one["frames"].items())
+    for at, (_, frame) in enumerate(frames):
+        if any(frame == other for _, other in frames[:at]):
             continue
-        payload = json.dumps(frame["payload"], ensure_ascii=False)[1:-1].replace('\\"', '"')
-        cut = "…" if len(payload) > TEXT_PAYLOAD_MAX else ""
+        for same, other in frames[at:]:
+            if other == frame:
+                yield f"  {ROLES[same]}:"
+        if frame["shard"] is None:
+            yield f"    runlog record {frame['runlog_record']}"
+            continue
         yield (
-            f"  {ROLES[role]}: {frame['file']} frame {frame['frame']}, "
+            f"    {frame['file']} frame {frame['frame']}, "
             f"bytes {frame['offset']} to {frame['end']}, received {frame['rx_mono_ns']}"
         )
+        payload = "".join(one if one.isprintable() else "\ufffd" for one in frame["payload"])
+        cut = "…" if len(payload) > TEXT_PAYLOAD_MAX else ""
         yield f"    {payload[:TEXT_PAYLOAD_MAX]}{cut}"
