@@ -16,6 +16,7 @@ named, the ones from receiving to the state of the book are pm-replay's and the 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import Any, Final
 
 from pm_frames.command import ExitCode
@@ -166,7 +167,7 @@ class Live:
         if self.interrupted() and self.stop is None:
             return False
         if now - self._read_ns >= self._stall_ns:
-            self.gave_up = f"nothing arrived for {self._stall_ns // NS_PER_S} s"
+            self.gave_up = f"nothing arrived for {Decimal(self._stall_ns) / NS_PER_S:f} s"
         elif self._latest_ns is not None and now >= self._latest_ns:
             self.gave_up = "the time is over, and so much capture time has not been seen"
         if self.gave_up is None:
