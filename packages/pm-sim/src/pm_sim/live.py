@@ -75,7 +75,7 @@ class Live:
         self.interrupted: Callable[[], bool] = lambda: False
         self.gave_up: str | None = None
         self.histograms = {stage: LogHistogram() for stage in STAGES}
-        self._begun_ns = self._read_ns = self._beaten_ns = mono()
+        self._begun_ns = self._since_ns = self._read_ns = self._beaten_ns = mono()
         self._asked_ns = 0
         self._clock_is_ours = False
         self._engine: Engine | None = None
@@ -89,6 +89,8 @@ class Live:
         """Look at the clocks, and put allocators and venues that are looked at in place of the plain ones."""
         header = engine.header
         self._engine = engine
+        # What came while this process and pm-replay were starting is not what one waits for later.
+        self._since_ns = self._mono()
         if header.t0_wall_ns >= 0:
             apart = (self._wall() - header.t0_wall_ns) - (self._mono() - header.t0_mono_ns)
             self._clock_is_ours = abs(apart) <= SAME_CLOCK_NS
@@ -123,7 +125,7 @@ class Live:
         self._event_ns = received
         if kind in _STATED:
             self._stated(slot[6], slot[11] & 7, is_status=kind == _STATUS)
-        is_now = self._clock_is_ours and self._begun_ns <= received <= self._read_ns
+        is_now = self._clock_is_ours and self._since_ns <= received <= self._read_ns
         if self._clock_is_ours and not is_now:
             self._counts["caught_up"] += 1
             return
