@@ -7,5 +7,6 @@ COMMANDS: Final[Mapping[str, str]] = {
     "run": "pm_sim.commands.run",
     "new": "pm_sim.commands.new",
     "lint": "pm_sim.commands.lint",
+    "sweep": "pm_sim.commands.sweep",
 }
 DEFAULT: Final = "run"
