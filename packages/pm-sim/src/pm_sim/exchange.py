@@ -33,7 +33,7 @@ from pm_sim.orders import (
     Urgency,
 )
 from pm_sim.rules import SIZE_STEP_E6, refusal, taker_refusal
-from pm_sim.walk import buy_at_most_e6, walk
+from pm_sim.walk import Step, buy_at_most_e6, walk
 
 
 class Taint(StrEnum):
@@ -302,10 +302,7 @@ class Exchange:
         if self._books.tops[order.token][11] >> 3 & 3 == Settled.UNSETTLED:
             self._unsettled.setdefault(order.token, []).append(order.order_id)
             return []
-        steps = walk(
-            self._depth, order.token, order.side, order.limit_px_e6, order.size_e6,
-            slippage_bps=self._terms.slippage_bps,
-        )  # fmt: skip
+        steps = self._steps(order)
         total = sum(step.size_e6 for step in steps)
         if order.tif is Tif.FOK and total < order.size_e6:
             return self._ended(order, RejectReason.FOK_UNFILLED, now_ns)
@@ -331,6 +328,13 @@ class Exchange:
         if left:
             outcomes.append(self._reject(order, RejectReason.NO_MATCH, now_ns, left))
         return outcomes
+
+    def _steps(self, order: Order) -> list[Step]:
+        """Return what the order takes of the book as it is."""
+        return walk(
+            self._depth, order.token, order.side, order.limit_px_e6, order.size_e6,
+            slippage_bps=self._terms.slippage_bps,
+        )  # fmt: skip
 
     def _filled(
         self,
