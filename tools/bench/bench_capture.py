@@ -2,15 +2,14 @@
 
     python tools/bench/bench_capture.py [--frames N] [--rounds N]
 
-Eight loopback connections fed by `firehose.py`, both clients in turn, in the same run. The ratio is
-what may be quoted; absolute figures belong to the machine. CPU is user + system time of the whole
-client process, start-up included, as the operating system accounts for it.
+Eight loopback connections fed by `firehose.py`, all clients in turn, in the same run. The ratio is what may
+be quoted; absolute figures belong to the machine. CPU is user + system time of the whole client process,
+start-up included, as the operating system accounts for it. Below the captures stand other clients that
+only count: picows, which is what its transport could reach at best, and that of NautilusTrader.
 """
 
 import argparse
-import hashlib
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -19,99 +18,44 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-BIN = Path(sys.executable).parent
-CONNECTIONS = 8
+from loopback import CONNECTIONS, HERE, captured, finish, sender, start_capture
+
+# How many times as fast as the yardstick the whole path is to be, by transport, with uvloop.
+GOALS = {"websockets": 1.15, "picows": 2.5}
+Rate = tuple[float, float]  # frames a second, CPU seconds a frame
 
 
-def universe(path: Path) -> None:
-    """Write a universe whose eight markets fall into eight different shards."""
-    markets: dict[int, dict] = {}
-    number = 0
-    while len(markets) < CONNECTIONS:
-        condition = f"0x{number:064x}"
-        shard = int.from_bytes(hashlib.sha256(condition.encode()).digest()[:8], "big") % CONNECTIONS
-        if shard not in markets:
-            tokens = [
-                {"token_id": str(10 * number + leg), "outcome": name}
-                for leg, name in enumerate(("Yes", "No"), 1)
-            ]
-            markets[shard] = {
-                "market_id": str(number), "condition_id": condition, "slug": f"bench-{number}", "question": "?",
-                "category": None, "event_id": None, "event_slug": None, "neg_risk": False, "neg_risk_augmented": False,
-                "neg_risk_market_id": None, "tick_size": "0.01", "min_size": "5", "fees_enabled": False,
-                "fee_schedule": None, "seconds_delay": None, "end_date": None, "version": "v1", "tokens": tokens,
-            }  # fmt: skip
-        number += 1
-    document = {
-        "universe_version": 0, "kind": "full", "created_wall_ns_utc": 0, "created_mono_ns": 0,
-        "selection": {"universe_mode": "active-binary", "capture_use_market_filters": False, "market_regex_effective": None},
-        "stats": {}, "markets": list(markets.values()),
-    }  # fmt: skip
-    path.write_text(json.dumps(document), encoding="utf-8")
-
-
-def finish(process: subprocess.Popen) -> float:
-    """Wait for a client; return the CPU seconds that it used."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, process.returncode
-    return usage.ru_utime + usage.ru_stime
-
-
-def counted(port: int, frames: int, loop: str) -> tuple[float, float]:
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            str(HERE / "count_only.py"),
-            str(port),
-            str(CONNECTIONS),
-            str(frames),
-            loop,
-        ],
-        stdout=subprocess.PIPE,
-    )
+def counted(client: str, port: int, frames: int, loop: str) -> Rate | None:
+    """Count with a client; None where it is not installed, after its words."""
+    words = [str(HERE / "count_only.py"), client, str(port), str(CONNECTIONS), str(frames), loop]
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE)
     assert process.stdout is not None
     result = json.loads(process.stdout.read())
     cpu = finish(process)
+    if "missing" in result:
+        print(f"{loop:8} {client:24} not measured: {result['missing']}")
+        return None
     return result["frames"] / result["seconds"], cpu / result["frames"]
 
 
-def recorded(port: int, frames: int, loop: str, folder: Path) -> tuple[float, float]:
+def recorded(transport: str, port: int, frames: int, loop: str) -> Rate:
     """Record until every frame is in the index, then stop with SIGINT."""
-    universe(folder / "universe.json")
-    command = [
-        str(BIN / "pm-capture"),
-        "--min-free-disk-gb",
-        "0",
-        "--run-id",
-        "bench",
-        "--data-dir",
-        str(folder),
-        "--ws-shards",
-        str(CONNECTIONS),
-    ]
-    command += [
-        "--universe",
-        str(folder / "universe.json"),
-        "--clob-ws-url",
-        f"ws://127.0.0.1:{port}/ws/market",
-    ]
-    command += [] if loop == "uvloop" else ["--no-uvloop"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wanted = CONNECTIONS * (frames + 1) * 32
-    while sum(path.stat().st_size for path in folder.glob("runs/bench/capture/*.idx")) < wanted:
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    cpu = finish(process)
-    seal = json.loads((folder / "runs/bench/seal.json").read_text(encoding="utf-8"))
-    first = min(shard["rx_mono_ns_first"] for shard in seal["shards"].values())
-    indexed = [path.read_bytes()[-32 * 8 :] for path in folder.glob("runs/bench/capture/*.idx")]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        process = start_capture(port, folder, loop, transport)
+        wanted = CONNECTIONS * (frames + 1) * 32
+        while sum(path.stat().st_size for path in captured(folder)) < wanted:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        cpu = finish(process)
+        seal = json.loads((folder / "runs/bench/seal.json").read_text(encoding="utf-8"))
+        first = min(shard["rx_mono_ns_first"] for shard in seal["shards"].values())
+        tails = [path.read_bytes()[-32 * 8 :] for path in captured(folder)]
     # The last frames may be PONGs from after the burst: take the newest stamp of a frame that is longer.
     last = max(
         int.from_bytes(entry[8:16], "little")
-        for tail in indexed
+        for tail in tails
         for entry in (tail[at : at + 32] for at in range(0, len(tail), 32))
         if int.from_bytes(entry[24:28], "little") > 4
     )
@@ -122,37 +66,46 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=60_000, help="frames per connection")
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    firehose = subprocess.Popen(
-        [sys.executable, str(HERE / "firehose.py"), str(options.frames)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert firehose.stdout is not None
-    port = int(firehose.stdout.readline())
-    try:
+    options, _ = parser.parse_known_args()  # what other benches are told is not for this one
+    missed = []
+    with sender("firehose.py", options.frames) as port:
         for loop in ("asyncio", "uvloop"):
-            rows: list[tuple[float, float, float, float]] = []
+            peers = ["picows counter"] + ["nautilus counter"] * (loop == "asyncio")
+            rows: dict[str, list[Rate]] = {}
+            yardstick: list[Rate] = []
             for _ in range(options.rounds):
-                with tempfile.TemporaryDirectory() as folder:
-                    rows.append(
-                        (
-                            *recorded(port, options.frames, loop, Path(folder)),
-                            *counted(port, options.frames, loop),
-                        )
-                    )
-            ours, our_cpu, theirs, their_cpu = (
-                statistics.median(column) for column in zip(*rows, strict=True)
-            )
-            ratio = statistics.median(row[0] / row[2] for row in rows)
+                base = counted("websockets counter", port, options.frames, loop)
+                assert base is not None
+                yardstick.append(base)
+                for name in GOALS:
+                    rate = recorded(name, port, options.frames, loop)
+                    rows.setdefault(f"pm-capture, {name}", []).append(rate)
+                for name in list(peers):
+                    # The slowest peer would take as long as all others together.
+                    count = options.frames // 6 if "nautilus" in name else options.frames
+                    if (found := counted(name, port, count // 1000 * 1000, loop)) is None:
+                        peers.remove(name)
+                    else:
+                        rows.setdefault(name, []).append(found)
+            rates, costs = (statistics.median(each) for each in zip(*yardstick, strict=True))
             print(
-                f"{loop:8} pm-capture {ours:9,.0f} frames/s {our_cpu * 1e6:5.2f} µs CPU/frame"
-                f" | recv() loop {theirs:9,.0f} frames/s {their_cpu * 1e6:5.2f} µs | ratio {ratio:.2f}"
+                f"{loop:8} {'recv() loop':24} {rates:9,.0f} frames/s {costs * 1e6:5.2f} µs CPU/frame"
             )
-    finally:
-        firehose.kill()
-        firehose.wait()
-    return 0
+            for name, found in rows.items():
+                rate, cpu = (statistics.median(each) for each in zip(*found, strict=True))
+                pairs = zip(found, yardstick, strict=False)
+                ratio = statistics.median(one[0] / base[0] for one, base in pairs)
+                goal = GOALS.get(name.removeprefix("pm-capture, ")) if loop == "uvloop" else None
+                verdict = "" if goal is None else f" (goal {goal})"
+                missed += [name] if goal is not None and ratio < goal else []
+                print(
+                    f"{loop:8} {name:24} {rate:9,.0f} frames/s {cpu * 1e6:5.2f} µs CPU/frame"
+                    f" | ratio {ratio:.2f}{verdict}",
+                    flush=True,
+                )
+    for name in missed:
+        print(f"missed: {name}")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

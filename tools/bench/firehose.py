@@ -7,6 +7,7 @@ token and then price_change frames of about 600 bytes, until the count is reache
 stays open and silent. One thread a connection, blocking sockets: the sender is never the limit.
 """
 
+import contextlib
 import json
 import socket
 import sys
@@ -78,11 +79,12 @@ def serve(connection: socket.socket, frames: int) -> None:
             connection.sendall(chunk)
     block = [wire(price_change(token, number)) for number in range(BLOCK_FRAMES)]
     whole = b"".join(block)
-    connection.sendall(wire(book(token)))
-    for _ in range(frames // BLOCK_FRAMES):
-        connection.sendall(whole)
-    while connection.recv(65536):
-        pass
+    with contextlib.suppress(OSError):  # the client has seen enough
+        connection.sendall(wire(book(token)))
+        for _ in range(frames // BLOCK_FRAMES):
+            connection.sendall(whole)
+        while connection.recv(65536):
+            pass
 
 
 def main() -> None:

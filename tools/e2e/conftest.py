@@ -92,6 +92,22 @@ def capture(
 
 
 @pytest.fixture
+def universe(program: Callable[[str], str], tmp_path: Path) -> Callable[[str], Path]:
+    """Discover once; a process start a kill is enough."""
+
+    def discover(gamma_base_url: str) -> Path:
+        path = tmp_path / "universe.json"
+        subprocess.run(
+            [program("pm-universe"), "discover", "--gamma-base-url", gamma_base_url,
+             "--out", str(path)],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60,
+        )  # fmt: skip
+        return path
+
+    return discover
+
+
+@pytest.fixture
 def verify(program: Callable[[str], str]) -> Callable[[Path], tuple[int, dict]]:
     """Run `pm-verify --json` on a bundle; returns its exit code and its report."""
 

@@ -13,7 +13,6 @@ import random
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import pytest
 from trials import survivors, witnessed_capture
+from trials.venue_log import lines_of_venue, logs_of, wait_until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -30,52 +30,12 @@ KILLS = int(os.environ.get("PM_TEST_KILLS", "12"))
 SIGNALS = int(os.environ.get("PM_TEST_SIGNALS", "20"))
 SEED = int(os.environ.get("PM_TEST_SEED", "20260101"))
 SHARDS = 4
-READY_S = 30.0
 # What a kill may leave: an unsealed run, one torn record at the end of a file, an index that is short.
 TOLERATED = {"PMV004", "PMV021", "PMV041", "PMV042", "PMV061"}
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + READY_S
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {READY_S:g} s"
-        time.sleep(0.002)
-
-
 def any_written(counters: Path) -> bool:
     return any(counters.read_bytes())
-
-
-def logs_of(sent_dir: Path, addresses: set[str], skip: int) -> dict[str, Path]:
-    """The venue's logs of these connections, once it has noticed that they are gone.
-
-    The first `skip` lines are of earlier kills, whose addresses may come again.
-    """
-    logs: dict[str, Path] = {}
-
-    def all_there() -> bool:
-        for line in survivors.lines_of_venue(sent_dir)[skip:]:
-            logs[line["remote"]] = sent_dir / f"connection_{line['connection']:04d}.frames"
-        return addresses <= logs.keys()
-
-    wait_until(all_there, "the venue's log of the killed connections")
-    return logs
-
-
-@pytest.fixture
-def universe(program: Callable[[str], str], tmp_path: Path) -> Callable[[str], Path]:
-    """Discover once; a process start a kill is enough."""
-
-    def discover(gamma_base_url: str) -> Path:
-        path = tmp_path / "universe.json"
-        subprocess.run(
-            [program("pm-universe"), "discover", "--gamma-base-url", gamma_base_url,
-             "--out", str(path)],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60,
-        )  # fmt: skip
-        return path
-
-    return discover
 
 
 @pytest.mark.timeout(300 + 10 * KILLS)
@@ -107,15 +67,13 @@ def test_a_kill_loses_no_frame_whose_write_had_returned(
         finally:
             process.kill()
             process.communicate()
-        returned = struct.unpack(f"={2 * SHARDS}Q", counters.read_bytes()[: 16 * SHARDS])
+        returned = witnessed_capture.read(counters, SHARDS)
         addresses = survivors.connected(run_dir)
         logs = logs_of(sent_dir, set(addresses.values()), seen)
         where = f"kill {kill} of PM_TEST_SEED={SEED}, {run_dir}"
         for shard_id in range(SHARDS):
             sent = logs.get(addresses.get(shard_id, ""))
-            shard = survivors.judge_shard(
-                run_dir, shard_id, sent, (returned[2 * shard_id], returned[2 * shard_id + 1])
-            )
+            shard = survivors.judge_shard(run_dir, shard_id, sent, returned[shard_id].written)
             assert shard.problems == [], where
             counts["frames captured"] += shard.whole
             counts["frames whose write had returned"] += shard.returned
@@ -134,7 +92,7 @@ def test_a_kill_loses_no_frame_whose_write_had_returned(
         for path in logs.values():
             path.unlink(missing_ok=True)
             path.with_suffix(".idx").unlink(missing_ok=True)
-        seen = len(survivors.lines_of_venue(sent_dir))
+        seen = len(lines_of_venue(sent_dir))
     served.stop()
     print(
         f"\n{KILLS} kills, seed {SEED}:",

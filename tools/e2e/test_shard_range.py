@@ -40,7 +40,7 @@ def test_two_processes_follow_one_universe_and_rotate(
         "--ws-shards", "4", "--rotate", "2s", "--capture-universe-refresh-interval-seconds", "0.4",
         "--capture-universe-refresh-stagger-seconds", "0.01",
         "--capture-universe-refresh-max-churn-pct", "0",
-        "--capture-universe-refresh-min-delta-tokens", "0",
+        "--capture-universe-refresh-min-delta-tokens", "0", "--capture-rotate-timeout-seconds", "3",
     ]  # fmt: skip
     parts = ("0:1", "1:4")
     processes = [capture(served, f"part{part[0]}", "--shard-range", part, *flags) for part in parts]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import witness
-from trials.chaos_script import REFERENCE, SHORT_SECONDS, Fate
+from trials.assignments import Assignments
+from trials.chaos_script import Fate
 
 from pm_frames import open_bundle, read_frames
 from pm_frames.peek import peek
@@ -69,13 +70,10 @@ class Trial:
         )
 
 
-def trials(run_dir: Path, sent_dir: Path, fates: dict[int, Fate]) -> list[Trial]:
+def trials(
+    run_dir: Path, sent_dir: Path, fates: dict[int, Fate], assigned: Assignments
+) -> list[Trial]:
     """Everything that is known of each connection, in the order of `witness.judge`."""
-    bundle = open_bundle(run_dir)
-    assigned = {
-        int(shard): frozenset(entry["token_ids"])
-        for shard, entry in bundle.manifest["shards"]["assignments"].items()
-    }
     entries = witness.sent_entries(sent_dir)
     found = []
     for verdict in witness.judge(run_dir, sent_dir):
@@ -89,14 +87,14 @@ def trials(run_dir: Path, sent_dir: Path, fates: dict[int, Fate]) -> list[Trial]
             entry["opened_mono_ns"],
             entry["closed_mono_ns"],
         )
-        _hear_venue(trial, sent_dir, assigned[connection.shard_id])
+        _hear_venue(trial, sent_dir, assigned)
         found.append(trial)
-    for shard_id, tokens in assigned.items():
-        _hear_capture(run_dir, [t for t in found if t.shard_id == shard_id], tokens)
+    for shard_id in assigned.shard_ids:
+        _hear_capture(run_dir, [t for t in found if t.shard_id == shard_id], assigned)
     return found
 
 
-def _hear_venue(trial: Trial, sent_dir: Path, tokens: frozenset[str]) -> None:
+def _hear_venue(trial: Trial, sent_dir: Path, assigned: Assignments) -> None:
     path = sent_dir / f"connection_{trial.number:04d}.frames"
     for ordinal, frame in enumerate(read_frames(path)):
         if ordinal == trial.verdict.captured:
@@ -104,11 +102,16 @@ def _hear_venue(trial: Trial, sent_dir: Path, tokens: frozenset[str]) -> None:
         trial.last_sent_ns = frame.rx_mono_ns
         if frame.payload == INVALID:
             trial.invalid_ns = frame.rx_mono_ns
-        elif not tokens.isdisjoint(peek(frame.payload).token_ids):
-            trial.last_data_ns = frame.rx_mono_ns
+        else:
+            # What is under way while its token is given up is no longer data when it arrives.
+            named = assigned.at(trial.shard_id, frame.rx_mono_ns).intersection(
+                peek(frame.payload).token_ids
+            )
+            if named & assigned.at(trial.shard_id, frame.rx_mono_ns + TRANSIT_NS):
+                trial.last_data_ns = frame.rx_mono_ns
 
 
-def _hear_capture(run_dir: Path, members: Sequence[Trial], tokens: frozenset[str]) -> None:
+def _hear_capture(run_dir: Path, members: Sequence[Trial], assigned: Assignments) -> None:
     if not members:
         return
     by_number = {trial.verdict.connection.number: trial for trial in members}
@@ -122,6 +125,7 @@ def _hear_capture(run_dir: Path, members: Sequence[Trial], tokens: frozenset[str
                 if b'"timestamp"' in frame.payload
                 else (frame.rx_wall_ns_utc or 0) - TRANSIT_NS
             )
+        tokens = assigned.at(trial.shard_id, frame.rx_mono_ns)
         if not tokens.isdisjoint(peek(frame.payload).token_ids):
             trial.last_data_rx_ns = frame.rx_mono_ns
             if trial.first_data_rx_wall_ns is None:
@@ -182,96 +186,6 @@ def unexplained(trial: Trial, limits: Limits) -> str | None:
             return None if trial.invalid_ns is not None else "the venue did not say so"
         case other:
             return f"{other} is not expected here"
-
-
-@dataclass(slots=True)
-class Unheard:
-    """Events that the reference heard: what became of them in the capture."""
-
-    heard: int = 0
-    captured: int = 0
-    in_gap: int = 0
-    in_short_silence: int = 0
-    undeclared: int = 0
-    first_undeclared: str = ""
-
-
-def compare_with_reference(
-    run_dir: Path, sent_dir: Path, found: Sequence[Trial], limits: Limits
-) -> Unheard:
-    """Look up each event that the venue sent to the reference connection in the capture."""
-    bundle = open_bundle(run_dir)
-    shard_of = {
-        token: int(shard)
-        for shard, entry in bundle.manifest["shards"]["assignments"].items()
-        for token in entry["token_ids"]
-    }
-    captured = {
-        shard.shard_id: {hash(frame.payload) for frame in shard.frames()}
-        for shard in bundle.shards()
-    }
-    by_shard: dict[int, list[Trial]] = {}
-    for trial in found:
-        by_shard.setdefault(trial.shard_id, []).append(trial)
-    gaps = {shard_id: declared_gaps(members) for shard_id, members in by_shard.items()}
-    silent = {shard_id: short_silences(members) for shard_id, members in by_shard.items()}
-    told = Unheard()
-    for frame in read_frames(sent_dir / f"connection_{REFERENCE:04d}.frames"):
-        shards = {shard_of[token] for token in peek(frame.payload).token_ids if token in shard_of}
-        if len(shards) != 1:
-            continue  # PONG, global events, and the opening array of all books
-        [shard_id] = shards
-        told.heard += 1
-        wall = frame.rx_wall_ns_utc or 0
-        if hash(frame.payload) in captured[shard_id]:
-            told.captured += 1
-        elif any(begin <= wall <= end for begin, end in gaps[shard_id]):
-            told.in_gap += 1
-        elif any(begin <= frame.rx_mono_ns <= end for begin, end in silent[shard_id]):
-            told.in_short_silence += 1
-        else:
-            told.undeclared += 1
-            if not told.first_undeclared:
-                told.first_undeclared = _where(shard_id, frame.rx_mono_ns, by_shard[shard_id])
-    return told
-
-
-def declared_gaps(members: Sequence[Trial]) -> list[tuple[int, int]]:
-    """The gaps of a shard in wall ns: from the last certain frame to the first data that follows."""
-    gaps = []
-    begin: int | None = 0
-    for trial in members:
-        if trial.first_data_rx_wall_ns is None:
-            continue  # a connection that brought nothing ends no gap
-        if begin is not None:
-            gaps.append((begin, trial.first_data_rx_wall_ns))
-        begin = trial.certain_until_wall_ns
-    return [*gaps, (begin or 0, witness.FOREVER)]
-
-
-def short_silences(members: Sequence[Trial]) -> list[tuple[int, int]]:
-    """Silences in monotonic ns that ended, or whose connection was ended, before a watchdog barked."""
-    found = []
-    for trial in members:
-        if trial.fate.kind not in SILENCES:
-            continue
-        begin = trial.silence_ns
-        if trial.fate.kind == "short_freeze":
-            found.append((begin, begin + round(SHORT_SECONDS * NS_PER_S) + SLACK_NS))
-        elif trial.verdict.connection.trigger in {*CLOSED, "stop"}:
-            found.append((begin, trial.closed_ns))
-    return found
-
-
-def _where(shard_id: int, mono_ns: int, members: Sequence[Trial]) -> str:
-    current = [t for t in members if t.verdict.connection.opened_mono_ns <= mono_ns][-1]
-    connection = current.verdict.connection
-    return (
-        f"shard {shard_id} connection {connection.number} ({current.fate.kind} at "
-        f"{current.fate.at} s, ended by {connection.trigger}): an event "
-        f"{(mono_ns - current.opened_ns) / NS_PER_S:.3f} s after its opening; the gap is declared from "
-        f"{(connection.since_mono_ns - current.opened_ns) / NS_PER_S:.3f} s on"
-    )
 
 
 def refusals(run_dir: Path, sent_dir: Path) -> tuple[int, int]:

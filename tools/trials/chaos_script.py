@@ -1,9 +1,11 @@
-"""A fault script for pm-mock, drawn from a seed: what becomes of each connection that is opened.
+"""A fault script for pm-mock, drawn from a seed: what becomes of each connection, and of Gamma.
 
-The first connection is left alone: it is the reference, which hears everything.
+The first connection is left alone: it is the reference, which hears everything. Gamma fails while the
+first universe is discovered, but only so that trying again helps; later also for so long that it does not.
 """
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 REFERENCE = 1
@@ -22,6 +24,20 @@ KINDS = {
 CLOSE_CODES = (1000, 1001, 1011, 1012, 4000)
 REFUSALS = (0, 429, 502, 503)
 SHORT_SECONDS = 0.4
+# The troubles of Gamma: `spell` ends soon enough for a discovery to get over it, `outage` does not.
+GAMMA_FROM = 14.0
+GAMMA_EVERY = (6.0, 14.0)
+SPELL_SECONDS = (0.2, 1.2)
+OUTAGE_SECONDS = (7.0, 9.0)
+GAMMA_TROUBLES: tuple[dict[str, object], ...] = (
+    {"kind": "gamma_429"},
+    {"kind": "gamma_429", "retry_after": 1},
+    {"kind": "gamma_429", "retry_after": 3600},  # longer than anybody waits
+    {"kind": "gamma_500"},
+    {"kind": "gamma_garbage"},
+    {"kind": "gamma_garbage", "body": '{"markets": [{"id": '},
+    {"kind": "gamma_garbage", "body": '{"markets": 7}'},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +49,21 @@ class Fate:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """A time, in seconds since the start of the venue, in which every question to Gamma is spoiled."""
+
+    kind: str
+    begin: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """A script as pm-mock reads it, and as the judge does."""
 
     toml: str
     fates: dict[int, Fate]
+    troubles: tuple[Trouble, ...]
 
 
 def draw(seed: int, *, seconds: float, connections: int) -> Script:
@@ -58,7 +84,23 @@ def draw(seed: int, *, seconds: float, connections: int) -> Script:
         {"kind": "close", "code": 1006, "at": middle, "connection": numbers},
         {"kind": "refuse", "status": 503, "at": middle, "seconds": 2.0, "connection": numbers},
     ]
-    return Script("\n".join(map(_toml, tables)), fates)
+    troubles = list(_troubles(rng, seconds))
+    tables += [table for _, table in troubles]
+    return Script("\n".join(map(_toml, tables)), fates, tuple(one for one, _ in troubles))
+
+
+def _troubles(rng: random.Random, seconds: float) -> Iterator[tuple[Trouble, dict[str, object]]]:
+    """Garbage for long first, so that a short run has an outage too; after that whatever comes."""
+    table: dict[str, object] = {"kind": "gamma_garbage"}
+    lasts = OUTAGE_SECONDS
+    begin = GAMMA_FROM
+    while begin < seconds:
+        length = rng.uniform(*lasts)
+        trouble = Trouble(str(table["kind"]), begin, begin + length)
+        yield trouble, {**table, "at": round(begin, 3), "seconds": round(length, 3)}
+        begin = trouble.end + rng.uniform(*GAMMA_EVERY)
+        table = rng.choice(GAMMA_TROUBLES)
+        lasts = OUTAGE_SECONDS if rng.random() < 0.3 else SPELL_SECONDS
 
 
 def _tables(fate: Fate, rng: random.Random) -> list[dict[str, object]]:

@@ -1,6 +1,5 @@
 """What a killed capture left, judged by what the venue sent and by which writes had returned."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +44,6 @@ class Survivors:
         if self.entries > self.whole:
             found.append("the index is ahead of the frames")
         return [f"shard {self.shard_id}: {problem}" for problem in found]
-
-
-def lines_of_venue(sent_dir: Path) -> list[dict]:
-    text = (sent_dir / "connections.ndjson").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def connected(run_dir: Path) -> dict[int, str]:

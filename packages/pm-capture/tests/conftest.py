@@ -6,10 +6,12 @@ import errno
 import itertools
 import json
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import stat
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, Protocol
 
 import pytest
@@ -358,3 +360,113 @@ class BareVenue:
 @pytest.fixture
 def bare_venue() -> type[BareVenue]:
     return BareVenue
+
+
+# Stands in for pm-universe: the generation that it is asked for, if the test has laid it out.
+PROGRAM = """\
+import hashlib, json, pathlib, shutil, sys, time
+words = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+here = pathlib.Path(__file__).parent
+since = words.get("--since")
+versions = [int(p.stem) for p in pathlib.Path(since).glob("[0-9]*.json")] if since else [-1]
+given = here / f"{max(versions) + 1}.json"
+(here / "asked").open("a").write(" ".join(sys.argv[1:]) + "\\n")
+if since and (here / "hang").exists():
+    (pathlib.Path(words["--out"]).parent / "left over").write_text("x")
+    (here / "hanging").write_text("x")
+    time.sleep(600)
+if since and (here / "refuse").exists():
+    sys.exit("first words\\nthe venue said no")
+if given.exists():
+    shutil.copy(given, words["--out"])
+print(json.dumps({"gamma_pages_fetched": 3, "markets_seen": 9, "tokens_selected": 4}))
+"""
+
+
+@dataclass
+class Listing:
+    """The universes that the stand-in for pm-universe will find, one after the other."""
+
+    folder: Path
+    version: int = 0
+
+    @staticmethod
+    def row(name: str, *tokens: str) -> dict[str, Any]:
+        """A market of the listing."""
+        return {
+            "market_id": name, "condition_id": f"0x{name}",
+            "tokens": [{"token_id": token, "outcome": token} for token in tokens],
+        }  # fmt: skip
+
+    def full(self, *markets: dict[str, Any]) -> None:
+        document = {"universe_version": 0, "kind": "full", "markets": markets}
+        (self.folder / "0.json").write_text(json.dumps(document))
+
+    def delta(
+        self, added: Sequence[dict[str, Any]] = (), removed: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        self.version += 1
+        gone = [
+            {**{k: each[k] for k in ("market_id", "condition_id")}, "reason": "closed",
+             "token_ids": [token["token_id"] for token in each["tokens"]]}
+            for each in removed
+        ]  # fmt: skip
+        document = {
+            "universe_version": self.version, "kind": "delta", "changed": [], "added": added,
+            "since": {"universe_version": self.version - 1}, "removed": gone,
+        }  # fmt: skip
+        aside = self.folder / "aside"
+        aside.write_text(json.dumps(document))
+        aside.rename(self.folder / f"{self.version}.json")
+
+    def asked(self) -> list[str]:
+        return (self.folder / "asked").read_text().splitlines()
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> Listing:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "pm-universe"
+    program.write_text(f"#!{sys.executable} -S\n{PROGRAM}")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return Listing(folder)
+
+
+@pytest.fixture
+def follow_venue(
+    tmp_path: Path, listing: Listing, left_run: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Capture what `listing` finds, asking it again every 50 ms, until a signal or certain words."""
+
+    async def run(
+        url: str,
+        *,
+        until_said: str | None = None,
+        heard: Callable[[str], None] = lambda _: None,
+        **flags: object,
+    ) -> SimpleNamespace:
+        words: list[str] = []
+
+        def say(text: str) -> None:
+            words.append(text)
+            heard(text)
+            if until_said is not None and until_said in text:
+                signal.raise_signal(signal.SIGTERM)
+
+        given = {
+            "run_id": "r", "data_dir": str(tmp_path), "clob_ws_url": url, "ws_shards": 1,
+            "capture_universe_refresh_interval_seconds": 0.05,
+            "capture_universe_refresh_stagger_seconds": 0.01,
+            "capture_universe_refresh_max_churn_pct": 0, "ws_reconnect_backoff_seconds": 0.001,
+            "duration_seconds": 60, **flags,
+        }  # fmt: skip
+        shell = Shell(
+            say=say, announce=lambda _: None, environ={"PATH": str(listing.folder)}, event_loop="x"
+        )
+        resolved = resolve(flags={k: str(v) for k, v in given.items()}, environ={})
+        code = await capture(resolved, shell)
+        left = left_run(tmp_path / "runs" / str(given["run_id"]))
+        return SimpleNamespace(code=code, left=left, words=words)
+
+    return run

@@ -1,6 +1,7 @@
 """What frames were about."""
 
 import json
+from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +50,17 @@ def test_the_short_way_is_right(value: object, separators: tuple[str, str]) -> N
     census = Census()
     census.received([(1, text)])
     assert census.counts() == {"price_change": peek(text).event_types.count("price_change")}
+
+
+names = st.sampled_from(["event_type", "book", 'a"event_type', 'event_type":"book', "\\"])
+inner = st.recursive(
+    names, lambda x: st.lists(x, max_size=3) | st.dictionaries(names, x, max_size=3), max_leaves=8
+)
+
+
+@given(inner, st.sampled_from([(",", ":"), (", ", ":"), (", ", ": ")]))
+def test_books_are_counted_as_peek_sees_them(value: object, separators: tuple[str, str]) -> None:
+    text = json.dumps([value, {"event_type": "book"}], separators=separators).encode()
+    census = Census()
+    census.received([(1, text)])
+    assert census.counts() == dict(sorted(Counter(peek(text).event_types).items()))

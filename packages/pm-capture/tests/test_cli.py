@@ -141,6 +141,18 @@ def test_a_data_directory_that_is_none_is_usage(
 
 
 @posix
+def test_a_run_that_cannot_have_its_files_leaves_nothing(
+    tmp_path: Path, flags: Callable[[str], list[str]]
+) -> None:
+    given = [*flags("ws://127.0.0.1:1/"), "--ws-shards", "100"]
+    few = ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *PROGRAM, *given]
+    done = subprocess.run(few, capture_output=True, text=True, env=clean(), timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "Too many open files" in done.stderr
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+@posix
 def test_a_closed_stderr_does_not_put_words_on_stdout(
     tmp_path: Path, universe_file: Path, flags: Callable[[str], list[str]]
 ) -> None:

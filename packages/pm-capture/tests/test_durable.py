@@ -47,6 +47,17 @@ def test_short_writes_go_on(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 
 
+class Forgetful(OsFiles):
+    def sync_directory(self, path: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+
+def test_a_name_that_cannot_be_made_durable_is_taken_back(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output"):
+        write_file(tmp_path / "seal.json", b"{}", Forgetful())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_refusal_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"before")
     with pytest.raises(OSError, match="Input/output"):

@@ -10,8 +10,9 @@ from pm_capture.environment import boot_id, git_commit, machine, versions
 
 
 def test_machine_and_versions() -> None:
-    found = machine("uvloop")
+    found = machine("uvloop", "picows")
     assert found["event_loop"] == "uvloop"
+    assert found["transport"] == "picows"
     assert {"python", "implementation", "platform", "hostname", "machine"} < set(found)
     assert {"pm-capture", "pm-frames", "websockets", "msgspec"} <= set(versions())
 

@@ -22,9 +22,12 @@ def refused(**flags: str) -> str:
         ({"rest_timeout": "0"}, "rest_timeout must be above 0, found 0.0 (flag)"),
         ({"capture_use_market_filters": "yes"}, "capture_use_market_filters (flag) needs market_regex"),
         ({"market_regex": "("}, "market_regex is no regular expression: "),
+        ({"ws_transport": "curl"}, "must be auto or websockets or picows, found 'curl' (flag)"),
         ({"ws_user_agent": "a\nb"}, "ws_user_agent must be printable ASCII, found 'a\\nb' (flag)"),
         ({"ws_user_agent": "caf\u00e9"}, "ws_user_agent must be printable ASCII, found"),
         ({"offline": "1", "universe": "u"}, "universe (flag) and offline (flag) exclude each other"),
+        ({"capture_use_market_filters": "1", "market_regex": "x", "universe": "u"},
+         "universe (flag) and capture_use_market_filters (flag) exclude each other"),
         ({"ws_reconnect_backoff_seconds": "60"},
          "ws_reconnect_backoff_max_seconds must be at least ws_reconnect_backoff_seconds, "
          "found 30.0 (default) and 60.0 (flag)"),
@@ -64,6 +67,14 @@ def test_flags_that_do_nothing_are_named() -> None:
         "--market-regex does nothing without --capture-use-market-filters",
         "--fixtures-dir does nothing without --offline",
         "--fixtures-multiplier does nothing without --offline",
+    )
+    others = {"capture_rotate_timeout_seconds": "5", "universe": "u", "capture_max_markets": "9"}
+    assert resolve(flags=others, environ={}).warnings == (
+        "--capture-rotate-timeout-seconds does nothing without --capture-rotate",
+        "--capture-max-markets does nothing with --universe",
+    )
+    assert (
+        resolve(flags={**others, "universe": "", "capture_rotate": "1h"}, environ={}).warnings == ()
     )
     # A file or an environment serves many runs.
     environ = {f"PM_DATA_{name.upper()}": value for name, value in flags.items()}

@@ -40,7 +40,10 @@ def left(path: Path, *, frames: int) -> Path:
     (path / "metrics" / "global.ndjson").write_text("\n".join(lines) + "\n")
     seal = {"run_id": "r", "frames_total": frames, "bytes_total": 4000}
     (path / "seal.json").write_text(json.dumps(seal))
-    manifest = {"environment": {"event_loop": "l", "python": "3"}, "versions": {"websockets": "17"}}
+    manifest = {
+        "environment": {"event_loop": "l", "transport": "websockets", "python": "3"},
+        "versions": {"websockets": "17"},
+    }
     (path / "manifest.json").write_text(json.dumps(manifest))
     return path
 

@@ -89,6 +89,13 @@ def book(token: str) -> tuple[int, bytes]:
     return 1, b'{"asset_id":"%s","bids":[],"event_type":"book"}' % token.encode()
 
 
+def test_a_token_that_goes_before_its_book_is_not_asked_for_again() -> None:
+    session = live(*"ab")
+    session.reassign(change(removed="b"), 5 * S)
+    assert session.unanswered == {"a"}
+    assert texts(session.deadline_reached(30 * S))[-2:] == [unsubscribe(["a"]), subscribe(["a"])]
+
+
 def test_a_live_connection_is_told_what_goes_and_what_comes_and_nothing_else() -> None:
     session = live(*"abc")
     session.frames_received([book("a"), book("b"), book("c")], S)
@@ -107,6 +114,7 @@ def test_a_live_connection_is_told_what_goes_and_what_comes_and_nothing_else() -
     assert session.token_ids == ("a", "c", "x", "y")
     assert session.state is State.OPEN
     assert session.coverage.missing() == ["x", "y"]
+    assert session.unanswered == {"x", "y"}
     # Only the new tokens are waited for; they are the first to be asked for again.
     session.frames_received([book("x")], 6 * S)
     sent = texts(session.deadline_reached(35 * S))

@@ -1,5 +1,6 @@
 """One cycle of the refresh after the other, told as what it asks of its shell."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -171,7 +172,7 @@ def test_new_facts_are_kept_and_touch_no_shard() -> None:
         1,
         0,
     )
-    assert session.deadline() == now + 60 * S
+    assert due(session) == now + 60 * S  # not skipped: the cycle before has ended
 
 
 def test_too_much_is_held_back_and_sustained_it_ends_the_run() -> None:
@@ -255,6 +256,19 @@ def test_a_cycle_that_takes_too_long_makes_the_next_one_wait() -> None:
     metrics = session.metrics()
     assert metrics["refresh_inflight_skipped_count"] == 1
     assert metrics["refresh_last_decision_reason"] == "SKIPPED_INFLIGHT"
+
+
+def test_the_next_run_goes_on_with_the_cadence_and_owes_no_change() -> None:
+    older = new(pct_max=0)
+    now = due(older)
+    older.discovered(step(older, added=[market("x"), market("z")]), FOUND, now, NOON)
+    older.kept("universe/000001.json", now)  # its changes are still to come
+    policies = dataclasses.replace(older.policies, stagger=Stagger(gap_ns=S // 4))
+    younger = RefreshSession(
+        older.head, older.shards, hash_shards=N, stats={}, policies=policies, continued=True
+    )
+    assert younger.start(now + S) == []
+    assert due(younger) == now + 60 * S
 
 
 def test_shards_that_are_full_make_new_ones() -> None:

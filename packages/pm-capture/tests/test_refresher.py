@@ -4,20 +4,16 @@ import asyncio
 import hashlib
 import json
 import signal
-import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from pm_capture.daemon import Shell, capture
-from pm_capture.settings import resolve
 from pm_frames.bundle import open_bundle
 from pm_frames.continuity import Continuity, State
 from pm_frames.ledger import Ledger
@@ -25,110 +21,9 @@ from pm_frames.peek import peek
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pm-universe is a script here")
 
-# Stands in for pm-universe: the generation that it is asked for, if the test has laid it out.
-PROGRAM = """\
-import hashlib, json, pathlib, shutil, sys, time
-words = dict(zip(sys.argv[3::2], sys.argv[4::2]))
-here = pathlib.Path(__file__).parent
-since = words.get("--since")
-versions = [int(p.stem) for p in pathlib.Path(since).glob("[0-9]*.json")] if since else [-1]
-given = here / f"{max(versions) + 1}.json"
-(here / "asked").open("a").write(" ".join(sys.argv[1:]) + "\\n")
-if since and (here / "hang").exists():
-    (pathlib.Path(words["--out"]).parent / "left over").write_text("x")
-    (here / "hanging").write_text("x")
-    time.sleep(600)
-if since and (here / "refuse").exists():
-    sys.exit("first words\\nthe venue said no")
-if given.exists():
-    shutil.copy(given, words["--out"])
-print(json.dumps({"gamma_pages_fetched": 3, "markets_seen": 9, "tokens_selected": 4}))
-"""
-
 
 def stop() -> None:
     signal.raise_signal(signal.SIGTERM)
-
-
-def row(name: str, *tokens: str) -> dict[str, Any]:
-    return {
-        "market_id": name, "condition_id": f"0x{name}",
-        "tokens": [{"token_id": token, "outcome": token} for token in tokens],
-    }  # fmt: skip
-
-
-@dataclass
-class Listing:
-    """The universes that the stand-in for pm-universe will find, one after the other."""
-
-    folder: Path
-    version: int = 0
-
-    def full(self, *markets: dict[str, Any]) -> None:
-        document = {"universe_version": 0, "kind": "full", "markets": markets}
-        (self.folder / "0.json").write_text(json.dumps(document))
-
-    def delta(
-        self, added: Sequence[dict[str, Any]] = (), removed: Sequence[dict[str, Any]] = ()
-    ) -> None:
-        self.version += 1
-        gone = [
-            {**{k: each[k] for k in ("market_id", "condition_id")}, "reason": "closed",
-             "token_ids": [token["token_id"] for token in each["tokens"]]}
-            for each in removed
-        ]  # fmt: skip
-        document = {
-            "universe_version": self.version, "kind": "delta", "changed": [], "added": added,
-            "since": {"universe_version": self.version - 1}, "removed": gone,
-        }  # fmt: skip
-        aside = self.folder / "aside"
-        aside.write_text(json.dumps(document))
-        aside.rename(self.folder / f"{self.version}.json")
-
-    def asked(self) -> list[str]:
-        return (self.folder / "asked").read_text().splitlines()
-
-
-@pytest.fixture
-def listing(tmp_path: Path) -> Listing:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    program = folder / "pm-universe"
-    program.write_text(f"#!{sys.executable} -S\n{PROGRAM}")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return Listing(folder)
-
-
-@pytest.fixture
-def follow_venue(
-    tmp_path: Path, listing: Listing, left_run: Callable[..., Any]
-) -> Callable[..., Any]:
-    """Capture what `listing` finds, asking it again every 50 ms, until a signal or certain words."""
-
-    async def run(url: str, *, until_said: str | None = None, **flags: object) -> SimpleNamespace:
-        words: list[str] = []
-
-        def say(text: str) -> None:
-            words.append(text)
-            if until_said is not None and until_said in text:
-                stop()
-
-        given = {
-            "run_id": "r", "data_dir": str(tmp_path), "clob_ws_url": url, "ws_shards": 1,
-            "capture_universe_refresh_interval_seconds": 0.05,
-            "capture_universe_refresh_stagger_seconds": 0.01,
-            "capture_universe_refresh_max_churn_pct": 0, "ws_reconnect_backoff_seconds": 0.001,
-            "duration_seconds": 60, **flags,
-        }  # fmt: skip
-        shell = Shell(
-            say=say, announce=lambda _: None, environ={"PATH": str(listing.folder)}, event_loop="x"
-        )
-        resolved = resolve(flags={k: str(v) for k, v in given.items()}, environ={})
-        code = await capture(resolved, shell)
-        left = left_run(tmp_path / "runs" / str(given["run_id"]))
-        return SimpleNamespace(code=code, left=left, words=words)
-
-    return run
 
 
 @dataclass
@@ -239,12 +134,14 @@ def test_tokens_come_and_go_on_a_live_shard_and_nothing_of_the_others_is_lost(
     run_in_loop: Callable[..., Any],
     new_venue: Callable[..., Any],
     follow_venue: Callable[..., Any],
-    listing: Listing,
+    listing: Any,
 ) -> None:
-    listing.full(row("1", "stays", "stays-too"), row("2", "goes", "goes-too"))
+    listing.full(listing.row("1", "stays", "stays-too"), listing.row("2", "goes", "goes-too"))
     steps = [
-        lambda: listing.delta([row("3", "comes", "comes-too")], [row("2", "goes", "goes-too")]),
-        lambda: listing.delta([row("4", "last", "last-too")]),
+        lambda: listing.delta(
+            [listing.row("3", "comes", "comes-too")], [listing.row("2", "goes", "goes-too")]
+        ),
+        lambda: listing.delta([listing.row("4", "last", "last-too")]),
         stop,
     ]
 
@@ -315,10 +212,10 @@ def test_new_shards_are_opened_and_empty_ones_are_closed(
     new_venue: Callable[..., Any],
     answering: Any,
     follow_venue: Callable[..., Any],
-    listing: Listing,
+    listing: Any,
 ) -> None:
-    listing.full(row("1", "a", "b"))
-    many = [row(f"m{n}", f"m{n}y", f"m{n}n") for n in range(130)]
+    listing.full(listing.row("1", "a", "b"))
+    many = [listing.row(f"m{n}", f"m{n}y", f"m{n}n") for n in range(130)]
     steps = [lambda: listing.delta(many), lambda: listing.delta(removed=many[124:])]
 
     async def script(connection: ServerConnection, number: int) -> None:
@@ -352,19 +249,50 @@ def test_new_shards_are_opened_and_empty_ones_are_closed(
     assert (last["token_ids_assigned"], last["coverage_pct"]) == (250, 100.0)
 
 
+def test_shards_that_could_be_made_are_there_when_it_is_tried_again(
+    new_venue: Callable[..., Any],
+    answering: Any,
+    follow_venue: Callable[..., Any],
+    listing: Any,
+    tmp_path: Path,
+) -> None:
+    listing.full(listing.row("1", "a", "b"))
+    listing.delta([listing.row(f"m{n}", f"m{n}y", f"m{n}n") for n in range(260)])
+    in_the_way = tmp_path / "runs" / "r" / "metrics" / "shard_02.ndjson"
+
+    def heard(text: str) -> None:
+        if "2 tokens on 1 connections" in text:
+            in_the_way.touch()
+        elif "universe refresh failed" in text:
+            in_the_way.unlink(missing_ok=True)
+
+    async def main() -> Any:
+        async with new_venue(answering) as venue:
+            return await follow_venue(
+                venue.url, heard=heard, until_said="universe 1: +520", duration_seconds=15
+            )
+
+    done = asyncio.run(main())
+    assert done.code == 0
+    assert "FileExistsError" in {each["error"] for each in done.left.of("universe_refresh_error")}
+    assert [each["shard_id"] for each in done.left.of("shard_open")] == [0, 1, 2]
+    assert judged(done.left)[-1]["reason"] == "APPLIED"
+    sums_hold(done.left.path)
+
+
 def test_a_venue_that_refuses_the_operation_costs_a_measured_reconnect(
     run_in_loop: Callable[..., Any],
     new_venue: Callable[..., Any],
     follow_venue: Callable[..., Any],
-    listing: Listing,
+    listing: Any,
 ) -> None:
-    listing.full(row("1", "stays", "stays-too"))
+    listing.full(listing.row("1", "stays", "stays-too"))
 
     def changed(venue: Busy, request: dict[str, Any]) -> None:
         if len(venue.sent) == 2:
             stop()
         elif "operation" not in request:
-            listing.delta([row("3", "comes", "comes-too")])
+            listing.delta([listing.row("3", "comes", "comes-too")])
 
     busy = Busy(changed=changed, refuses=True)
 
@@ -392,9 +320,9 @@ def test_a_discovery_that_fails_or_hangs_or_lies_changes_nothing(
     new_venue: Callable[..., Any],
     answering: Any,
     follow_venue: Callable[..., Any],
-    listing: Listing,
+    listing: Any,
 ) -> None:
-    listing.full(row("1", "a", "b"))
+    listing.full(listing.row("1", "a", "b"))
     (listing.folder / "refuse").touch()
 
     async def main() -> Any:
@@ -432,9 +360,9 @@ def test_the_end_of_the_run_ends_a_discovery(
     new_venue: Callable[..., Any],
     answering: Any,
     follow_venue: Callable[..., Any],
-    listing: Listing,
+    listing: Any,
 ) -> None:
-    listing.full(row("1", "a", "b"))
+    listing.full(listing.row("1", "a", "b"))
     (listing.folder / "hang").touch()
 
     async def main() -> Any:
@@ -456,10 +384,10 @@ def test_churn_that_does_not_end_is_fatal(
     new_venue: Callable[..., Any],
     answering: Any,
     follow_venue: Callable[..., Any],
-    listing: Listing,
+    listing: Any,
 ) -> None:
-    listing.full(row("1", "a", "b"), row("2", "c", "d"))
-    listing.delta(removed=[row("2", "c", "d")])
+    listing.full(listing.row("1", "a", "b"), listing.row("2", "c", "d"))
+    listing.delta(removed=[listing.row("2", "c", "d")])
 
     async def main() -> Any:
         async with new_venue(answering) as venue:
@@ -484,7 +412,7 @@ def test_a_given_universe_is_not_refreshed_and_that_is_said(
     new_venue: Callable[..., Any],
     answering: Any,
     follow_venue: Callable[..., Any],
-    listing: Listing,
+    listing: Any,
     universe_file: Path,
 ) -> None:
     async def main() -> Any:

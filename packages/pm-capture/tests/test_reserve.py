@@ -1,6 +1,7 @@
 """Space that is really there."""
 
 import errno
+import os
 import sys
 from pathlib import Path
 
@@ -31,15 +32,34 @@ def test_it_takes_at_most_a_quarter_of_what_is_free(tmp_path: Path) -> None:
     reserve.release()
 
 
-def test_where_nothing_fits_nothing_is_left(tmp_path: Path) -> None:
-    class Full(OsFiles):
-        def open_append(self, path: Path) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
+class Refusing(OsFiles):
+    def __init__(self, number: int) -> None:
+        self._number = number
 
-    reserve = Reserve(tmp_path, MIB, Full())
-    assert not reserve.hold()
+    def open_append(self, path: Path) -> int:
+        raise OSError(self._number, os.strerror(self._number))
+
+
+def test_a_disk_that_is_nearly_full_gives_one_block(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path, MIB)
+    assert not reserve.hold(MIB // 10)
+    assert reserve.held_bytes == 1 << 16
+    reserve.release()
+
+
+def test_where_nothing_fits_no_run_can_begin(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path, MIB, Refusing(errno.ENOSPC))
+    with pytest.raises(OSError, match="no room for a reserve of 65536 bytes") as caught:
+        reserve.hold()
+    assert caught.value.errno == errno.ENOSPC
     assert (list(tmp_path.iterdir()), reserve.held_bytes) == ([], 0)
     reserve.release()
+
+
+def test_a_file_system_without_reserves_is_no_full_disk(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path, MIB, Refusing(errno.EOPNOTSUPP))
+    assert not reserve.hold()
+    assert reserve.held_bytes == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")

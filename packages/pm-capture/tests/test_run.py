@@ -23,6 +23,7 @@ from pm_capture.shard_link import Dial
 from pm_capture.shard_session import Policies, ShardSession
 from pm_capture.stamper import Stamper
 from pm_capture.subscribe import SubscribeCaps
+from pm_frames.files import OsFiles
 
 S = 1_000_000_000
 
@@ -50,7 +51,12 @@ def live(tmp_path: Path, new_venue: Callable[..., Any], answering: Any) -> Calla
     """Run against a venue until it ends by itself; returns why, having given up or concluded."""
 
     async def run(
-        one: ShardSession, files: Any = None, *, first_beat: Callable[[], None] = lambda: None
+        one: ShardSession,
+        files: Any = None,
+        *,
+        first_beat: Callable[[], None] = lambda: None,
+        end: str | None = None,
+        then: BaseException | None = None,
     ) -> Any:
         (tmp_path / "r").mkdir()
         clock = asyncio.get_running_loop().time
@@ -65,7 +71,11 @@ def live(tmp_path: Path, new_venue: Callable[..., Any], answering: Any) -> Calla
                 first_beat()
 
             under_test = Run(recorder, [one], dial, heartbeat_seconds=0.05, say=say)
+            if end is not None:
+                under_test.end(end)
             ending = await under_test.live()
+            if then is not None:
+                under_test.fail(then)
             fatal = ending.fatal or await under_test.conclude({})
             assert fatal is not None
             await under_test.give_up(fatal)
@@ -84,6 +94,32 @@ def test_a_bug_in_a_policy_is_fatal_but_the_frame_is_recorded(
     assert json.loads(frame.payload)[0]["asset_id"] == "10"
     assert left.json("fatal.json")["first_error"]["type"] == "KeyError"
     assert left.records[-1]["fatal_reason"] == "INTERNAL_ASSERT"
+
+
+def test_a_bug_while_sealing_is_fatal_too(
+    live: Callable[..., Any], tmp_path: Path, left_run: Callable[..., Any]
+) -> None:
+    class Odd(OsFiles):
+        """Files of which every close meets what nobody foresaw."""
+
+        def close(self, fd: int) -> None:
+            super().close(fd)
+            raise KeyError("a bug")
+
+    fatal = asyncio.run(live(session(), Odd(), first_beat=lambda: None, end="duration"))
+    assert (fatal.reason, fatal.message) == (FatalReason.INTERNAL_ASSERT, "KeyError: 'a bug'")
+    left = left_run(tmp_path / "r")
+    assert left.json("fatal.json")["fatal_reason"] == "INTERNAL_ASSERT"
+    assert not (tmp_path / "r" / "seal.json").exists()
+
+
+def test_an_error_while_a_run_ends_takes_the_place_of_its_end(
+    live: Callable[..., Any], tmp_path: Path
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    fatal = asyncio.run(live(session(), end="duration", then=full))
+    assert (fatal.reason, fatal.error) == (FatalReason.WRITE_FAILED, full)
+    assert not (tmp_path / "r" / "seal.json").exists()
 
 
 def test_a_runlog_that_cannot_be_written_is_fatal(

@@ -42,3 +42,15 @@ def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
     directory.discard()
     assert list((tmp_path / "runs").iterdir()) == []
     RunDirectory(tmp_path, "r").release()
+
+
+def test_a_run_that_began_is_not_discarded(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path, "r")
+    (directory.path / "runlog.ndjson").write_bytes(b"")
+    (directory.path / "capture").mkdir()
+    (directory.path / "runlog.ndjson").write_bytes(b"{}\n")
+    directory.discard()
+    assert (directory.path / "runlog.ndjson").read_bytes() == b"{}\n"
+    (directory.path / "runlog.ndjson").write_bytes(b"")
+    directory.discard()
+    assert not directory.path.exists()

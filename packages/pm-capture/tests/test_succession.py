@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import itertools
 import json
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +24,16 @@ Script = Callable[[ServerConnection, int], Awaitable[None]]
 
 @dataclass
 class Rotated:
-    """A capture that rotates: its exit code, its runs in order, its words, and how many runs were alive."""
+    """A capture that rotates: its exit code, its runs in order, its words, and how many runs were alive.
+
+    `shown` has the run that each status was about.
+    """
 
     code: int = -1
     runs: list[Any] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     alive: list[int] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -36,11 +42,19 @@ def rotate(
 ) -> Callable[..., Rotated]:
     """Capture a venue that behaves as its script says, until certain words were said so many times."""
 
-    def run(script: Script, *, until: str, times: int = 1, **flags: object) -> Rotated:
+    def run(
+        script: Script,
+        *,
+        until: str,
+        times: int = 1,
+        heard: Callable[[str], None] = lambda _: None,
+        **flags: object,
+    ) -> Rotated:
         done = Rotated()
 
         def say(text: str) -> None:
             done.words.append(text)
+            heard(text)
             if sum(until in words for words in done.words) == times and until in text:
                 signal.raise_signal(signal.SIGTERM)
 
@@ -61,6 +75,7 @@ def rotate(
                 resolved = resolve(flags={**texts, "clob_ws_url": venue.url}, environ={})
                 shell = Shell(
                     say=say,
+                    status=lambda record, _: done.shown.append(str(record["run_id"])),
                     announce=lambda path: done.runs.append(left_run(path)),
                     environ={},
                     event_loop="x",
@@ -85,6 +100,8 @@ def test_runs_follow_and_nothing_of_the_older_ones_is_kept(
     assert [run.json("seal.json")["stop_reason"] for run in done.runs] == [
         "rotate", "rotate", "rotate", "SIGTERM",
     ]  # fmt: skip
+    told = [run.of("capture_stop")[0]["next_run_id"] for run in done.runs]
+    assert told == ["r-0002", "r-0004", "r-0005", None]
     # After the first start, and after each run that was closed: the one in force alone is alive.
     assert done.alive[:3] == [1, 1, 1]
     for run in done.runs:
@@ -135,6 +152,61 @@ def test_a_fatal_error_of_the_run_in_force_ends_the_capture_and_seals_the_follow
     assert not (follower.path / "fatal.json").exists()
 
 
+def test_a_signal_while_the_next_run_is_begun_seals_both(
+    rotate: Callable[..., Rotated], answering: Script
+) -> None:
+    done = rotate(answering, until="is to follow")
+    assert done.code == 0
+    assert [run.json("seal.json")["stop_reason"] for run in done.runs] == ["SIGTERM", "SIGTERM"]
+    assert done.runs[0].of("rotate_done", "rotate_failed") == []
+
+
+def test_a_universe_that_was_touched_is_not_taken_over(
+    rotate: Callable[..., Rotated], answering: Script, tmp_path: Path
+) -> None:
+    universe = tmp_path / "runs" / "r" / "universe" / "000000.json"
+
+    def heard(text: str) -> None:
+        if "is to follow" in text:
+            universe.write_text(universe.read_text().replace('"10"', '"99"'))
+
+    done = rotate(answering, until="goes on", heard=heard)
+    assert done.code == 0
+    [first] = done.runs
+    [failed] = first.of("rotate_failed")
+    assert failed["reason"] == "error"
+    assert failed["message"].endswith("its generations are not what is in force")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["r"]
+
+
+def test_an_older_run_that_cannot_be_sealed_is_waited_for_and_told_by_the_exit_code(
+    rotate: Callable[..., Rotated], answering: Script, tmp_path: Path
+) -> None:
+    mute: list[ServerConnection] = []
+
+    async def script(connection: ServerConnection, number: int) -> None:
+        if number == 1:  # does not even answer the end of the connection, so that takes a while
+            await connection.send(json.dumps([{"asset_id": "10", "event_type": "book"}]))
+            connection.transport.pause_reading()
+            mute.append(connection)
+            await connection.wait_closed()
+        await answering(connection, number)
+
+    def heard(text: str) -> None:
+        if "stopping (rotate)" in text:
+            (tmp_path / "runs" / "r" / "SHA256SUMS").mkdir()
+        if "fatal" in text:
+            mute[0].transport.abort()
+
+    done = rotate(script, until="stopping (rotate)", heard=heard)
+    assert done.code == 7
+    first, second = done.runs
+    assert second.json("seal.json")["stop_reason"] == "SIGTERM"
+    told = first.json("fatal.json")
+    assert told["fatal_reason"] == "WRITE_FAILED"
+    assert told["ts_mono_ns"] > second.json("seal.json")["closed_mono_ns"]
+
+
 @pytest.mark.parametrize("ever", [True, False])
 def test_a_book_that_does_not_come_again_is_named_and_one_that_never_came_is_not_waited_for(
     rotate: Callable[..., Rotated], *, ever: bool
@@ -152,6 +224,49 @@ def test_a_book_that_does_not_come_again_is_named_and_one_that_never_came_is_not
     assert (told["reason"], told["missing_sample"]) == (
         ("timeout", ["11"]) if ever else ("complete", [])
     )
+
+
+@pytest.mark.parametrize("backoff_seconds", [0.001, 20])  # connected again, or not yet
+def test_a_shard_that_the_older_run_hears_nothing_of_either_holds_nothing_up(
+    rotate: Callable[..., Rotated], tmp_path: Path, backoff_seconds: float
+) -> None:
+    """Also when it had its books once: those of a market that is over do not come again."""
+    two = json.dumps({"universe_version": 0, "kind": "full", "markets": [
+        {"market_id": "1", "condition_id": "0xa", "tokens": [{"token_id": "10"}]},
+        {"market_id": "2", "condition_id": "0xd", "tokens": [{"token_id": "20"}]},
+    ]})  # fmt: skip
+    (tmp_path / "two.json").write_text(two)
+    over = asyncio.Event()
+
+    async def script(connection: ServerConnection, _: int) -> None:
+        async for text in connection:
+            if text == "PING":
+                continue
+            token = json.loads(text)["assets_ids"][0]
+            if token == "10" or not over.is_set():
+                await connection.send(json.dumps([{"asset_id": token, "event_type": "book"}]))
+            if token == "20" and not over.is_set():
+                over.set()
+                await connection.close()
+
+    done = rotate(
+        script, until="sealed", universe=tmp_path / "two.json", ws_shards=2,
+        ws_reconnect_backoff_seconds=backoff_seconds, capture_rotate_timeout_seconds=2,
+    )  # fmt: skip
+    assert done.code == 0
+    first = done.runs[0]
+    assert {each["token_ids"][0] for each in first.of("subscribe_attempt")} == {"10", "20"}
+    assert [each["trigger"] for each in first.of("reconnect")] == ["peer_closed"]
+    [told] = first.of("rotate_done")
+    assert (told["reason"], told["missing_count"]) == ("complete", 0)
+
+
+def test_the_status_is_that_of_the_run_in_force(
+    rotate: Callable[..., Rotated], answering: Script
+) -> None:
+    done = rotate(answering, until="is to follow", times=2, capture_heartbeat_interval_seconds=0.05)
+    shown = [run_id for run_id, _ in itertools.groupby(done.shown)]
+    assert shown == ["r", "r-0002"]
 
 
 def test_a_size_is_a_limit_too(rotate: Callable[..., Rotated], answering: Script) -> None:
@@ -175,3 +290,58 @@ def test_the_duration_is_that_of_all_runs_together(
     done = rotate(answering, until="nothing says this", duration_seconds=1.7)
     assert done.code == 0
     assert [run.json("seal.json")["stop_reason"] for run in done.runs] == ["rotate", "duration"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pm-universe is a script here")
+def test_nobody_asks_while_two_runs_live_and_then_the_older_one_goes_on(
+    new_venue: Callable[..., Any],
+    answering: Any,
+    follow_venue: Callable[..., Any],
+    listing: Any,
+) -> None:
+    listing.full(listing.row("1", "a", "b"))
+    asked: list[int] = []
+
+    async def script(connection: ServerConnection, number: int) -> None:
+        if number == 1:
+            await answering(connection, number)
+        await connection.wait_closed()  # the run that is to follow gets nothing
+
+    def heard(text: str) -> None:
+        if "is to follow" in text or "goes on" in text:
+            asked.append(len(listing.asked()))
+        if "goes on" in text:
+            listing.delta([listing.row("2", "c", "d")])
+
+    async def main() -> Any:
+        async with new_venue(script) as venue:
+            return await follow_venue(
+                venue.url, heard=heard, until_said="universe 1: +2", duration_seconds=15,
+                capture_rotate="1s", capture_rotate_timeout_seconds=0.5, min_free_disk_gb=0,
+            )  # fmt: skip
+
+    done = asyncio.run(main())
+    assert done.code == 0
+    assert asked[0] == asked[1]
+    assert done.left.of("universe_refresh")[-1]["reason"] == "APPLIED"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pm-universe is a script here")
+def test_runs_that_are_shorter_than_the_interval_do_not_put_a_refresh_off(
+    new_venue: Callable[..., Any],
+    answering: Any,
+    follow_venue: Callable[..., Any],
+    listing: Any,
+) -> None:
+    listing.full(listing.row("1", "a", "b"))
+    listing.delta([listing.row("2", "c", "d")])
+
+    async def main() -> Any:
+        async with new_venue(answering) as venue:
+            return await follow_venue(
+                venue.url, until_said="universe 1: +2", duration_seconds=6, capture_rotate="1s",
+                capture_universe_refresh_interval_seconds=1.5, min_free_disk_gb=0,
+            )  # fmt: skip
+
+    done = asyncio.run(main())
+    assert done.words[-1].startswith("run r-0002: sealed")

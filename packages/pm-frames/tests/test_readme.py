@@ -34,7 +34,7 @@ def test_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = README.read_text(encoding="utf-8")
     pairs = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, flags=re.DOTALL)
-    assert len(pairs) == text.count("```python") == 4
+    assert len(pairs) == text.count("```python") == 5
     for code, expected in pairs:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):

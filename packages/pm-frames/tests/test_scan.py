@@ -12,10 +12,11 @@ import pytest
 
 from pm_frames.damage import Damage
 from pm_frames.errors import MissingFile
-from pm_frames.frames import Frame, encode_frame
+from pm_frames.frames import Frame, encode_frame, read_frames
 from pm_frames.index import IdxEntry, encode_entry, entry_of
 from pm_frames.layout import HEADER, PAYLOAD_MAX, Version
-from pm_frames.scan import scan_shard
+from pm_frames.scan import Start, scan_shard
+from pm_frames.writer import ShardWriter
 
 
 class Golden(Protocol):
@@ -315,3 +316,48 @@ def test_memory_is_bounded_whatever_the_length_says(tmp_path: Path, length: int,
     (damage,) = (item for item in items if isinstance(item, Damage))
     assert (damage.offset, damage.end, damage.ordinal) == (len(first), last_at, 1)
     assert damage.kind == ("crc_mismatch" if length == PAYLOAD_MAX else "length_over_limit")
+
+
+def test_zeros_that_a_power_cut_leaves_are_no_corruption(tmp_path: Path) -> None:
+    """From any record, and from any entry but the first, on: what is before them is whole and sound."""
+    writer = ShardWriter(tmp_path, 0)
+    payloads = [b"one", b"[]", b"x" * 40, b"PONG", b"last"]
+    for mono, payload in enumerate(payloads):
+        writer.append([(1, payload)], rx_mono_ns=mono + 5, rx_wall_ns_utc=mono)
+    writer.close()
+    frames, index = writer.frames_path.read_bytes(), writer.idx_path.read_bytes()
+    ends = [0, *(frame.end for frame in read_frames(writer.frames_path))]
+    entry_bytes = len(index) // len(payloads)
+    for whole, end in enumerate(ends):
+        for entries in range(1, len(payloads) + 1):
+            cut = entries * entry_bytes
+            writer.frames_path.write_bytes(frames[:end] + bytes(len(frames) - end))
+            writer.idx_path.write_bytes(index[:cut] + bytes(len(index) - cut))
+            items = list(scan_shard(writer.frames_path, writer.idx_path))
+            damages = [item for item in items if isinstance(item, Damage)]
+            assert len(items) - len(damages) == whole
+            assert {damage.extent for damage in damages} <= {"tail"}, (whole, entries)
+            kinds = {damage.kind for damage in damages}
+            assert kinds <= {"zero_tail", "idx_torn", "idx_long", "idx_short"}, (whole, entries)
+            assert bool(kinds) is (whole < len(payloads) or entries < len(payloads))
+
+
+def test_a_scan_that_begins_later_yields_the_rest_of_a_whole_one(many: Golden) -> None:
+    """For damage of every kind, and from every place before it."""
+    middle = many.frames[40]
+    damaged = {
+        "cut": many.frames_bytes[: many.frames[60].offset + 7],
+        "hole": many.frames_bytes[: middle.offset + 3] + b"\xff" + many.frames_bytes[middle.offset + 4 :],
+        "gone": many.frames_bytes[: middle.offset] + many.frames_bytes[many.frames[43].offset :],
+        "again": many.frames_bytes[: middle.end] + many.frames_bytes[middle.offset :],
+        "zeros": many.frames_bytes[: many.frames[60].offset] + bytes(100),
+    }  # fmt: skip
+    for name, data in damaged.items():
+        many.frames_path.write_bytes(data)
+        for idx_path in (many.idx_path, None):
+            whole = list(scan_shard(many.frames_path, idx_path))
+            for ordinal in range(41):
+                before = many.frames[ordinal - 1] if ordinal else None
+                start = Start(before.end, ordinal, before.rx_mono_ns) if before else Start()
+                rest = list(scan_shard(many.frames_path, idx_path, start=start))
+                assert rest == whole[ordinal:], (name, ordinal)

@@ -99,12 +99,16 @@ def run_session(disk: DiskInMemory, directory: Path, version: Version) -> ShardW
 
 def play(writer: ShardWriter) -> None:
     try:
-        for mono, payloads in enumerate(SESSION):
-            writer.append([(1, p) for p in payloads], rx_mono_ns=mono, rx_wall_ns_utc=10**18)
-            if mono % 2:
-                writer.sync()
+        feed(writer)
     finally:
         writer.close()
+
+
+def feed(writer: ShardWriter) -> None:
+    for mono, payloads in enumerate(SESSION):
+        writer.append([(1, p) for p in payloads], rx_mono_ns=mono, rx_wall_ns_utc=10**18)
+        if mono % 2:
+            writer.sync()
 
 
 def read_back(frames: Path, idx: Path) -> tuple[list[Frame], list[Damage]]:
@@ -252,6 +256,50 @@ class DiskWithRoom(DiskInMemory):
                 raise OSError(errno.ENOSPC, "No space left on device")
         else:
             self.at_most = None
+        return super().write(fd, data)
+
+
+def test_entries_without_room_are_written_when_there_is_room_again(
+    tmp_path: Path, intended: list[bytes]
+) -> None:
+    """Frames and idx share one full disk; what the reserve gives back completes the idx at the close."""
+    whole = DiskInMemory()
+    run_session(whole, tmp_path, Version.V2)
+    incomplete = 0
+    for room in range(sum(map(len, whole.contents.values()))):
+        disk = DiskForAll(room=room)
+        writer = ShardWriter(tmp_path, 0, files=disk)
+        with pytest.raises(WriteFailed):
+            feed(writer)
+        entry_bytes = IDX[Version.V2].size
+        incomplete += writer.idx_bytes < writer.frames * entry_bytes
+        disk.room += 1 << 20
+        writer.close()
+        assert writer.idx_bytes == writer.frames * entry_bytes
+        assert writer.durable_frames == writer.frames
+        frames_path, idx_path = disk.dump(tmp_path)
+        frames, damages = read_back(frames_path, idx_path)
+        digests = [
+            hashlib.sha256(path.read_bytes()).hexdigest() for path in (frames_path, idx_path)
+        ]
+        assert list(writer.digests()) == digests
+        frames_path.unlink()
+        idx_path.unlink()
+        assert damages == [], room
+        assert [frame.payload for frame in frames] == intended[: len(frames)]
+    assert incomplete > 0
+
+
+@dataclass
+class DiskForAll(DiskInMemory):
+    """A disk with room for so many bytes of all files."""
+
+    room: int = 0
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        self.at_most = self.room - sum(map(len, self.contents.values()))
+        if self.at_most == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
         return super().write(fd, data)
 
 

@@ -33,6 +33,13 @@ def test_a_message_goes_once_to_whoever_wants_one_of_its_tokens() -> None:
     assert both.outbox[0] is one.outbox[0], "framed once"
 
 
+def test_a_message_of_many_tokens_goes_once_to_everyone_who_wants_any() -> None:
+    hub = Hub()
+    clients = [joined(hub, 1, "a", "c"), joined(hub, 2, "c"), joined(hub, 3, "d")]
+    hub.publish(Message(b"x", ("a", "b", "c")))
+    assert [got(client) for client in clients] == [[b"x"], [b"x"], []]
+
+
 def test_custom_messages_need_the_flag_and_global_ones_no_token() -> None:
     hub = Hub()
     plain, custom, empty = (

@@ -16,7 +16,8 @@ T0 = 1_000_000_000
 WALL = 1_766_448_000_000_000_000
 
 WHOLE = Request()
-FrameSpec = tuple[int, int, bytes]  # shard, rx_mono_ns, payload
+# shard, rx_mono_ns, payload, and flags where they are not those of all
+FrameSpec = tuple[int, int, bytes] | tuple[int, int, bytes, int]
 RecordSpec = tuple[int, str, Mapping[str, Any]]  # ts_mono_ns, record_type, fields
 
 
@@ -63,11 +64,13 @@ def make_at(
     }
     (path / "manifest.json").write_text(json.dumps(manifest))
     writers: dict[int, ShardWriter] = {}
-    for number, (shard, mono, payload) in enumerate(frames):
+    for number, (shard, mono, payload, *own) in enumerate(frames):
         if shard not in writers:
             writers[shard] = ShardWriter(path / "capture", shard, version=version)
         marks = flags if isinstance(flags, int) else flags[number % len(flags)]
-        writers[shard].append([(marks, payload)], rx_mono_ns=mono, rx_wall_ns_utc=WALL + mono - T0)
+        writers[shard].append(
+            [(own[0] if own else marks, payload)], rx_mono_ns=mono, rx_wall_ns_utc=WALL + mono - T0
+        )
     for writer in writers.values():
         writer.close()
     if records is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from bundles import T0, FrameSpec, Made, Maker, book, change, compact, price_change, subscribed
 
+from pm_frames.layout import Flag
 from pm_replay.batch_engine import BatchEngine
 from pm_replay.engine import Engine
 from pm_replay.pipeline import Request, Result, replay
@@ -214,6 +215,23 @@ def test_usual_changes_are_taken_by_the_hot_path(make_bundle: Maker) -> None:
         frames.append((0, T0 + 200 + i, compact(price_change(one, two, ts=str(1790000000000 + i)))))
     made = make_bundle(frames, subscribed(*pair))
     assert assert_equal(made, Request()) == 49  # of the first, the texts were not known
+
+
+def test_a_hole_in_what_was_salvaged_is_not_passed_over(make_bundle: Maker) -> None:
+    pair = PAIRS[0]
+    frames: list[FrameSpec] = [
+        (0, T0 + 100, compact(book(token, {"0.4": "1"}, {"0.6": "1"}))) for token in pair
+    ]
+    for i in range(20):
+        one = change(pair[0], "0.45", str(i + 1), "BUY", bid="0.45", ask="0.6")
+        two = change(pair[1], "0.55", str(i + 1), "SELL", bid="0.4", ask="0.55")
+        payload = compact(price_change(one, two, ts=str(1790000000000 + i)))
+        flags = int(Flag.SALVAGED) | 1 if i == 10 else 1
+        frames.append((0, T0 + 200 + i, payload, flags))
+    made = make_bundle(frames, subscribed(*pair))
+    assert assert_equal(made, Request()) == 9  # not the first, and none after the hole
+    (quick, _), _ = both(made, Request())
+    assert quick.engine.counts["holes"] == 1
 
 
 def test_a_bundle_that_is_damaged_ends_both_at_the_same_event(make_bundle: Maker) -> None:

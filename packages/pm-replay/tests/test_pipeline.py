@@ -249,3 +249,13 @@ def test_events_come_in_merge_order_across_shards(make_bundle: Maker) -> None:
     ]
     found = [(e.ts_recv_ns, e.shard, e.frame) for e in make_bundle(frames).events() if e.seq]
     assert found == sorted(found)
+
+
+def test_a_token_that_no_universe_lists_keeps_its_number_whatever_is_chosen(
+    make_bundle: Maker,
+) -> None:
+    frames = [(0, T0 + n, compact(book(str(n), {"0.4": "1"}, {}))) for n in range(1, 4)]
+    made = make_bundle(frames)
+    for chosen in (None, ["3"]):
+        events = made.events(Request(chosen=chosen))
+        assert [e.token for e in events if e.kind == Kind.TOKEN and e.text() == "3"] == [2]

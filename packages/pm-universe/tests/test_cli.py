@@ -98,6 +98,21 @@ def test_a_path_that_cannot_be_written_is_5(run: Run, listed: list[str], tmp_pat
     assert b"pm-universe: cannot write" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="what is too long differs")
+def test_a_name_that_is_too_long_is_told_in_words(
+    call: Run, listed: list[str], tmp_path: Path
+) -> None:
+    long = tmp_path / ("x" * 300)
+    for code, arguments in (
+        (5, [*listed, "--out", long]),
+        (2, [*listed, "--since", long]),
+        (2, ["resolutions", long]),
+    ):
+        done = call(*arguments)
+        assert (done.returncode, done.stdout) == (code, b"")
+        assert done.stderr.startswith(b"pm-universe: ")
+
+
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [

@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 from pathlib import Path
 
 from pm_frames.command import ExitCode
@@ -66,15 +67,20 @@ def test_finding_is_json_with_both_values() -> None:
         "found": 1,
         "message": "the payload does not have the CRC-32 that its header states: "
         "readable records follow",
-        "fix": f"restore {Path('runs') / 'a' / 'capture/shard_03.frames'} from a copy; "
-        "what is here is not what was written",
+        "fix": f"restore {Path('runs') / 'a' / 'capture/shard_03.frames'} from a copy, "
+        "or keep what can be proved: "
+        f"pm-verify --repair {shlex.quote(str(Path('runs') / 'a-repaired'))} "
+        f"{shlex.quote(str(Path('runs') / 'a'))}",
     }
 
 
-def test_fix_of_a_missing_index_names_both_files() -> None:
-    finding = Scene(None).finding(Code.IDX_MISSING, "x/shard_00.idx")
-    assert "r'x/shard_00.frames'" in finding.fix
-    assert "r'x/shard_00.idx'" in finding.fix
+def test_fix_is_a_command_that_a_shell_takes() -> None:
+    finding = Scene(Path("my runs") / "a").finding(Code.IDX_MISSING, "capture/shard_00.idx")
+    typed = finding.fix[finding.fix.index("pm-verify") :]
+    run = str(Path("my runs") / "a")
+    assert shlex.split(typed) == ["pm-verify", "--repair", f"{run}-repaired", run]
+    alone = Scene(None).finding(Code.TORN_TAIL, "x.frames")
+    assert "the run that it belongs to" in alone.fix
 
 
 def test_tally_counts_all_and_lists_the_first_of_each_code() -> None:

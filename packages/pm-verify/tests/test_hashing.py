@@ -5,6 +5,7 @@ import pytest
 
 from pm_verify import hashing
 from pm_verify.hashing import Reader
+from pm_verify.opening import open_shard_bytes
 
 
 @pytest.mark.parametrize("threshold", [0, 1 << 30])
@@ -16,7 +17,7 @@ def test_digest_is_of_the_whole_file_however_far_it_was_read(
     data = bytes(range(251)) * (size // 251 + 1)
     (tmp_path / "file").write_bytes(data[:size])
     for read in (0, 1, 700, 2_000_000):
-        with (tmp_path / "file").open("rb") as file, Reader(file, hashing=True) as reader:
+        with Reader(open_shard_bytes(tmp_path / "file"), hashing=True) as reader:
             assert reader.read(read) == data[: min(read, size)]
             assert reader.read(10) == data[min(read, size) : min(read + 10, size)]
             assert reader.digest() == hashlib.sha256(data[:size]).hexdigest()
@@ -24,6 +25,6 @@ def test_digest_is_of_the_whole_file_however_far_it_was_read(
 
 def test_nothing_is_hashed_unasked(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
-    with (tmp_path / "file").open("rb") as file, Reader(file, hashing=False) as reader:
+    with Reader(open_shard_bytes(tmp_path / "file"), hashing=False) as reader:
         assert reader.digest() is None
         assert reader.read(10) == b"x"

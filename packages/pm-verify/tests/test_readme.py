@@ -25,7 +25,7 @@ def home(build_run: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def test_there_are_sessions() -> None:
-    assert len(SESSIONS) == 3
+    assert len(SESSIONS) == 4
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals on Windows")

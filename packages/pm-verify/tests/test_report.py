@@ -3,7 +3,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from pm_verify.findings import Code
+from pm_verify.findings import Code, Scene
 from pm_verify.report import Report, page
 from pm_verify.verify import verify_files, verify_run
 
@@ -12,7 +12,16 @@ SUMMARY_KEYS = ["ok", "run_dir", "run_id", "state", "exit_code", "totals"]
 
 def test_json_of_a_clean_run(sealed_run: Path) -> None:
     values = json.loads(json.dumps(verify_run(sealed_run).as_json()))
-    assert [*values] == [*SUMMARY_KEYS, "verdict", "summaries", "finding_counts", "findings"]
+    assert [*values] == [
+        *SUMMARY_KEYS,
+        "mode",
+        "quick",
+        "verdict",
+        "point_in_time_mono_ns",
+        "summaries",
+        "finding_counts",
+        "findings",
+    ]
     assert values["ok"] is True
     assert values["run_dir"] == str(sealed_run)
     assert values["verdict"] == "9 frames in 2 shards: every byte is what was written"
@@ -96,13 +105,13 @@ def test_one_frame_is_no_frames(
     assert report.verdict() == "1 frame: all whole and sound, and nothing disagrees"
 
 
-def test_severest_finding_decides(unsealed_run: Path) -> None:
-    finding = verify_run(unsealed_run).findings[0]
-    for counts, expected in (
-        ({}, 0),
-        ({Code.NO_RUN: 1}, 2),
-        ({Code.NO_RUN: 1, Code.UNSEALED: 1}, 3),
-        ({Code.NO_RUN: 1, Code.UNSEALED: 1, Code.BAD_MAGIC: 1}, 4),
+def test_severest_finding_decides() -> None:
+    for codes, expected in (
+        ((), 0),
+        ((Code.NO_RUN,), 2),
+        ((Code.NO_RUN, Code.UNSEALED), 3),
+        ((Code.NO_RUN, Code.UNSEALED, Code.BAD_MAGIC), 4),
     ):
-        report = Report(None, None, "ended", (), (finding,), Counter(counts))
+        found = tuple(Scene(None).finding(code, "x") for code in codes)
+        report = Report(None, None, "ended", (), found, Counter(codes), found)
         assert report.exit_code == expected

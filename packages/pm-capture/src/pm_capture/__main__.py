@@ -121,6 +121,7 @@ def _capture(resolved: Resolved) -> int:
     import asyncio
     from dataclasses import replace
 
+    from pm_capture.carriers import carrier
     from pm_capture.collector import settle
     from pm_capture.daemon import Interrupted, Shell, capture
     from pm_capture.discovery import DiscoveryFailed, DiscoveryMissing
@@ -132,9 +133,16 @@ def _capture(resolved: Resolved) -> int:
     from pm_frames.command import ExitCode
     from pm_frames.errors import RunLocked
 
+    transport, opener = carrier(resolved.settings.ws_transport)
     factory, event_loop = _event_loop(uvloop_wanted=resolved.settings.uvloop)
     shell = Shell(
-        say=_say, announce=_announce, environ=os.environ, event_loop=event_loop, settle=settle
+        say=_say,
+        announce=_announce,
+        environ=os.environ,
+        event_loop=event_loop,
+        transport=transport,
+        open=opener,
+        settle=settle,
     )
     if (line := on_terminal(sys.stderr)) is not None:
         shell = replace(shell, say=line.above(_say), status=line.show)

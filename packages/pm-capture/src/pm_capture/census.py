@@ -1,7 +1,7 @@
 """What the frames of a shard were about, counted by event type, over the whole run.
 
 Nearly every frame is one price change, which ends with its type as the venue writes it; those are counted
-by their last bytes, and only the others are looked into.
+by their last bytes. Of the others nearly all are books, which two searches count. What is left is looked into.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,10 @@ from pm_frames.peek import peek
 # Both spacings that the venue uses. A comma before a bare quote is outside of strings, and a frame that
 # ends like this is an object (an array ends with a bracket), so this is the type of the whole message.
 PRICE_CHANGE_ENDS = (b', "event_type":"price_change"}', b',"event_type":"price_change"}')
+# A name between bare quotes is a whole string where there is no backslash, and with a colon behind it a
+# key (see `peek`). So if the name is nowhere but in front of this value, these are all the types there are.
+NAME = b'"event_type"'
+BOOK = b'"event_type":"book"'
 KEEPALIVE = "_keepalive"
 EMPTY = "_empty"
 OTHER = "_other"
@@ -42,6 +46,10 @@ class Census:
         return dict(sorted(counts.items()))
 
     def _look_into(self, payload: bytes) -> None:
+        books = payload.count(BOOK)
+        if books and books == payload.count(NAME) and b"\\" not in payload:
+            self._count("book", books)
+            return
         seen = peek(payload)
         if seen.event_types:
             for name in seen.event_types:
@@ -53,8 +61,8 @@ class Census:
         else:
             self.decode_errors += 1
 
-    def _count(self, name: str) -> None:
+    def _count(self, name: str, number: int = 1) -> None:
         counts = self._counts
         if name not in counts and (len(counts) >= TYPES_MAX or len(name) > TYPE_CHARS_MAX):
             name = OTHER
-        counts[name] = counts.get(name, 0) + 1
+        counts[name] = counts.get(name, 0) + number

@@ -70,16 +70,13 @@ async def capture(resolved: Resolved, shell: Shell) -> int:
             universe = await _or_stop(
                 _place_universe(directory.path, given, settings, shell), stopping
             )
+            start = Start(run_id=run_id, directory=directory, universe=universe, stage=stage)
+            life = await open_run(start, resolved, shell)
         except BaseException:
             directory.discard()
             raise
-        start = Start(run_id=run_id, directory=directory, universe=universe, stage=stage)
-        try:
-            succession = Succession(await open_run(start, resolved, shell), resolved, shell)
-        except BaseException:
-            directory.release()
-            raise
-        del start, directory, universe, given, stage  # what lives is the succession's
+        succession = Succession(life, resolved, shell)
+        del start, life, directory, universe, given, stage  # what lives is the succession's
         shell.settle()
         return await _lived(succession, settings, stopping)
     finally:

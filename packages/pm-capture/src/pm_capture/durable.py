@@ -6,7 +6,10 @@ from pm_frames.files import Files, OsFiles
 
 
 def write_file(path: Path, data: bytes, files: Files | None = None) -> None:
-    """Put `data` at `path` durably and atomically. Raises OSError; then `path` is as it was."""
+    """Put `data` at `path` durably and atomically.
+
+    Raises OSError, which names a file; then `path` is as it was, or gone if its name could not be made durable.
+    """
     files = OsFiles() if files is None else files
     aside = path.with_name(f".{path.name}.tmp")
     fd = files.open_append(aside)
@@ -19,13 +22,13 @@ def write_file(path: Path, data: bytes, files: Files | None = None) -> None:
         finally:
             files.close(fd)
         files.replace(aside, path)
-    except OSError:
+    except OSError as error:
         aside.unlink(missing_ok=True)
+        if error.filename is None:
+            error.filename = str(path)
         raise
-    files.sync_directory(path.parent)
-
-
-def make_directory(path: Path, files: Files | None = None) -> None:
-    """Create one directory durably; raises FileExistsError if it is there."""
-    path.mkdir()
-    (OsFiles() if files is None else files).sync_directory(path.parent)
+    try:
+        files.sync_directory(path.parent)
+    except OSError:
+        path.unlink(missing_ok=True)  # a seal, say, that is there has to be one that stays
+        raise

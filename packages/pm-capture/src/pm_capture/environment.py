@@ -6,11 +6,11 @@ import platform
 import subprocess
 from pathlib import Path
 
-PACKAGES = ("pm-capture", "pm-frames", "websockets", "msgspec", "uvloop")
+PACKAGES = ("pm-capture", "pm-frames", "websockets", "msgspec", "uvloop", "picows")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def machine(event_loop: str) -> dict[str, str]:
+def machine(event_loop: str, transport: str) -> dict[str, str]:
     """Return the `environment` of a manifest."""
     return {
         "python": platform.python_version(),
@@ -19,6 +19,7 @@ def machine(event_loop: str) -> dict[str, str]:
         "hostname": platform.node(),
         "machine": platform.machine(),
         "event_loop": event_loop,
+        "transport": transport,
     }
 
 

@@ -73,10 +73,11 @@ def _described(error: BaseException | None) -> dict[str, object] | None:
     if error is None:
         return None
     cause = error if isinstance(error, OSError) else error.__cause__
+    path = error.path if isinstance(error, BundleError) else getattr(error, "filename", None)
     return {
         "type": type(error).__name__,
         "message": str(error),
         "errno": cause.errno if isinstance(cause, OSError) else None,
-        "path": str(error.path) if isinstance(error, BundleError) and error.path else None,
+        "path": str(path) if path else None,
         "offset": error.offset if isinstance(error, BundleError) else None,
     }

@@ -15,6 +15,7 @@ METAVARS = {
     "clob_ws_url": "URL",
     "market_regex": "REGEX",
     "ws_user_agent": "TEXT",
+    "ws_transport": "NAME",
     "fixtures_dir": "DIR",
     "fixtures_multiplier": "N",
 }

@@ -25,7 +25,7 @@ Sources = Mapping[str, str]
 def problems(
     values: Values, sources: Sources, limits: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
-    """Yield what is wrong; `limits` has `above`, `least`, `most` and `schemes` of every setting."""
+    """Yield what is wrong; `limits` has `above`, `least`, `most`, `schemes` and `choices` of every setting."""
     for name, value in values.items():
         yield from _alone(name, value, sources[name], limits[name])
     for check in (_filters, _backoff, _offline, _shard_range, _rotate, _user_agent):
@@ -34,19 +34,24 @@ def problems(
 
 def without_effect(values: Values, sources: Sources) -> Iterator[str]:
     """Name flags that do nothing, because the switch that they belong to is off."""
-    for switch, names in (
-        ("capture_use_market_filters", ("market_regex",)),
-        ("offline", ("fixtures_dir", "fixtures_multiplier")),
+    for switch, wanted, names in (
+        ("capture_use_market_filters", True, ("market_regex",)),
+        ("offline", True, ("fixtures_dir", "fixtures_multiplier")),
+        ("capture_rotate", True, ("capture_rotate_timeout_seconds",)),
+        ("universe", False, ("capture_max_markets",)),
     ):
         for name in names:
             # A file or an environment serves many runs; a flag is meant for this one.
-            if not values[switch] and sources[name] == "flag":
-                yield f"--{_dashed(name)} does nothing without --{_dashed(switch)}"
+            if bool(values[switch]) is not wanted and sources[name] == "flag":
+                word = "without" if wanted else "with"
+                yield f"--{_dashed(name)} does nothing {word} --{_dashed(switch)}"
 
 
 def _alone(name: str, value: object, source: str, limit: Mapping[str, Any]) -> Iterator[str]:
     if limit["schemes"]:
         yield from _url(name, str(value), limit["schemes"], source)
+    if limit["choices"] and value not in limit["choices"]:
+        yield f"{name} must be {' or '.join(limit['choices'])}, found {value!r} ({source})"
     if not isinstance(value, int | float) or isinstance(value, bool):
         return
     if not math.isfinite(value):
@@ -94,6 +99,12 @@ def _filters(values: Values, sources: Sources) -> Iterator[str]:
         except (re.error, OverflowError, RecursionError) as error:
             source = sources["market_regex"]
             yield f"market_regex is no regular expression: {error}: {pattern!r} ({source})"
+        if values["capture_use_market_filters"] and values["universe"] is not None:
+            source = sources["capture_use_market_filters"]
+            yield (
+                f"universe ({sources['universe']}) and capture_use_market_filters ({source}) exclude "
+                "each other: a universe file is captured as it is"
+            )
     elif values["capture_use_market_filters"]:
         source = sources["capture_use_market_filters"]
         yield f"capture_use_market_filters ({source}) needs market_regex"

@@ -123,6 +123,9 @@ async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
     part = run_config.part_of(settings)
     mine = start.universe if part is None else share(start.universe, part)
     shards = sharding.assign(mine.markets, shards_min=settings.ws_shards, part=part)
+    # First of all, so that whatever fails from here on can be told.
+    reserve = Reserve(run_dir, round(settings.capture_reserve_mb * BYTES_PER_MIB))
+    reserved = await asyncio.to_thread(reserve.hold, shutil.disk_usage(run_dir).free)
     recorder = await asyncio.to_thread(
         Recorder,
         run_dir,
@@ -131,9 +134,8 @@ async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
         stamper=Stamper(shell.monotonic, shell.wall),
         version=settings.capture_frames_schema_version,
     )
-    reserve = Reserve(run_dir, round(settings.capture_reserve_mb * BYTES_PER_MIB))
     active = sum(1 for tokens in shards if tokens)
-    dial = run_config.dial(settings)
+    dial = run_config.dial(settings, shell.open)
     if stage is not None:
         dial = stage.dial(connections=active, ended=lambda: run.end(STOP_REASON))
     run = Run(
@@ -154,8 +156,6 @@ async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
         digests = await asyncio.to_thread(
             _begin, recorder, mine, resolved, shards, shell, start.origin, source
         )
-        free_bytes = shutil.disk_usage(run_dir).free
-        reserved = await asyncio.to_thread(reserve.hold, free_bytes)
     except (BundleError, OSError, GivenUp) as error:
         return Life(start, run, recorder, shell, fatal_of(error))
     if not reserved:
@@ -245,7 +245,9 @@ def _begin(
                 origin=origin,
             ),
             resolved=resolved,
-            environment=environment.machine(shell.event_loop),
+            environment=environment.machine(
+                shell.event_loop, "none" if resolved.settings.offline else shell.transport
+            ),
             versions=environment.versions(),
             universe=universe,
             universe_file=universe_file,

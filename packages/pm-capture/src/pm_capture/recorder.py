@@ -111,7 +111,7 @@ class Recorder:
         self._certain[shard_id] = mono
         self._append_ended = ended
         self.meters[shard_id].read_recorded(stamped=mono, began=began, ended=ended)
-        self._watermark.publish(self.stamper.watermark())
+        self._watermark.publish(self.stamper.watermark(ended))
 
     def reacted(self) -> None:
         """Take note that what followed from the newest append is done."""
@@ -253,16 +253,18 @@ class Recorder:
 
     def abandon(self) -> None:
         """Close what can be closed after a fatal error; nothing raises."""
-        for close in (*(shard.close for shard in self.shards), self.runlog.close):
+        for close in (
+            *(shard.close for shard in self.shards),
+            self.runlog.close,
+            *(file.close for file in self._metrics.values()),
+            self._watermark.close,
+        ):
             try:
                 close()
             except Exception:  # the first fatal error is the one to tell
                 pass
         # Closing syncs what nothing has refused to sync yet.
         self.durable_frames = sum(shard.durable_frames for shard in self.shards)
-        for file in self._metrics.values():
-            file.close()
-        self._watermark.close()
 
 
 def _relative(run_dir: Path, path: Path) -> str:

@@ -149,7 +149,7 @@ class Refresher:
                 self._begin(self._discover(action))
             case Keep():
                 self._begin(self._keep(action))
-            case Change() if not self._ended:
+            case Change():
                 change = action.change
                 self._shards.reassign(
                     change.shard_id,

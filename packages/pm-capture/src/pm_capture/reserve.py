@@ -5,15 +5,17 @@ seal has room as well. It belongs to no bundle: it is in no list of digests and 
 """
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
 from pm_frames import paths
 from pm_frames.files import Files, OsFiles
 
-# A reserve must not be what fills the disk.
+# A reserve must not be what fills the disk, but with less than one block nothing can be told in the end.
 SHARE_OF_FREE = 4
 BLOCK_BYTES = 1 << 16
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Reserve:
@@ -27,19 +29,27 @@ class Reserve:
         self.held_bytes = 0
 
     def hold(self, free_bytes: int | None = None) -> bool:
-        """Make the file; return whether it is as large as was asked for. Nothing raises.
+        """Make the file; return whether it is as large as was asked for.
 
-        At most a quarter of `free_bytes` is taken, if that is given, and where a size is refused half of
-        it is tried.
+        At most a quarter of `free_bytes` is taken, if that is given, but one block of 64 KiB at least;
+        and where a size is refused half of it is tried, down to that block. Raises OSError if there is no
+        room for it: a run that begins on such a disk could not even say how it ended.
         """
         wanted = self._size_bytes
+        if not wanted:
+            return True
+        least = min(wanted, BLOCK_BYTES)
         size = wanted if free_bytes is None else min(wanted, free_bytes // SHARE_OF_FREE)
-        while size >= BLOCK_BYTES:
-            if self._filled(size):
-                self.held_bytes = size
-                return size == wanted
-            size //= 2
-        return wanted == 0
+        size = max(size, least)
+        while (refusal := self._fill(size)) is not None:
+            if size == least:
+                if refusal.errno not in FULL:
+                    return False  # no file system for reserves; its disk may have room enough
+                words = f"no room for a reserve of {least} bytes: {refusal.strerror}"
+                raise OSError(refusal.errno, words, str(self._path)) from refusal
+            size = max(size // 2, least)
+        self.held_bytes = size
+        return size == wanted
 
     def release(self) -> None:
         """Give the space back; releasing twice, or what was never held, does nothing. Nothing raises."""
@@ -51,7 +61,8 @@ class Reserve:
             # Some file systems hand freed blocks out only when the removal itself is on the device.
             self._files.sync_directory(self._path.parent)
 
-    def _filled(self, size: int) -> bool:
+    def _fill(self, size: int) -> OSError | None:
+        """Make the file, or return why it could not be made."""
         try:
             fd = self._files.open_append(self._path)
             try:
@@ -63,8 +74,8 @@ class Reserve:
                         self._files.write(fd, block)
             finally:
                 self._files.close(fd)
-        except OSError:
+        except OSError as error:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
-            return False
-        return True
+            return error
+        return None

@@ -117,7 +117,9 @@ class Run:
     def end(self, reason: str, *, next_run_id: str | None = None) -> None:
         """Ask the run to end and be sealed; the first reason counts."""
         if not self._ending.done():
-            self._next_run_id = next_run_id
+            if next_run_id is not None:
+                self._next_run_id = next_run_id
+                self._status = None  # from now on that run's is shown
             self._ending.set_result(Ending(reason))
 
     def fail(self, error: BaseException) -> None:
@@ -135,16 +137,29 @@ class Run:
         """Whether something has ended it; its files may not be closed yet."""
         return self._ending.done()
 
-    @property
-    def tokens_seen(self) -> frozenset[str]:
-        """Tokens that have had a book in this run."""
-        return frozenset().union(*(link.session.coverage.seen for link in self._links))
+    def answers(self) -> Callable[[str], bool]:
+        """Return what tells of a token whether its book has come on the connection that there is now.
+
+        It holds for as long as no shard is reassigned.
+        """
+        sessions = [link.session for link in self._links]
+        owner = {token_id: each for each in sessions for token_id in each.token_ids}
+
+        def answered(token_id: str) -> bool:
+            session = owner.get(token_id)
+            return (
+                session is not None
+                and session.state is State.OPEN
+                and token_id not in session.unanswered
+            )
+
+        return answered
 
     def readiness(self) -> list[Readiness]:
         """Return how far every shard with tokens is."""
         sessions = [link.session for link in self._links]
         return [
-            Readiness(each.state is State.OPEN and each.policies.confirm.confirmed, each.unanswered)
+            Readiness(each.state is State.OPEN, each.policies.confirm.confirmed, each.unanswered)
             for each in sessions
             if each.token_ids
         ]
@@ -193,7 +208,7 @@ class Run:
             await asyncio.to_thread(self._close_frames)
             self._measure(last=True)
             await asyncio.to_thread(self._seal, reason, others)
-        except (BundleError, OSError) as error:
+        except Exception as error:  # also a mistake of ours leaves a fatal.json
             return fatal_of(error)
         return None
 

@@ -12,7 +12,7 @@ from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
 from pm_capture.reasons import FatalReason
 from pm_capture.settings import Settings, nanoseconds
-from pm_capture.shard_link import Dial
+from pm_capture.shard_link import Dial, Open
 from pm_capture.shard_range import ShardRange, parse_range
 from pm_capture.shard_session import Policies, ShardSession
 from pm_capture.subscribe import SubscribeCaps
@@ -78,11 +78,12 @@ def guards(settings: Settings) -> Guards:
     )
 
 
-def dial(settings: Settings) -> Dial:
-    """Return how the venue is reached."""
+def dial(settings: Settings, open_connection: Open) -> Dial:
+    """Return how the venue is reached, by a transport."""
     return Dial(
         url=settings.clob_ws_url,
         open_seconds=settings.ws_connect_timeout_seconds,
+        open=open_connection,
         user_agent=settings.ws_user_agent
         or f"pm-capture/{environment.versions().get('pm-capture', 'unknown')}",
     )

@@ -1,6 +1,6 @@
 """The directory of a run: made once, locked while the run lives, never entered again."""
 
-import contextlib
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,13 +53,8 @@ class RunDirectory:
         self._lock.release()
 
     def discard(self) -> None:
-        """Remove a run that never began: nothing but the lock and the universe can be in it."""
+        """Remove a run that never began; one whose runlog has a record stays, whoever asks."""
         self.release()
-        universe = self.path / paths.UNIVERSE
-        with contextlib.suppress(OSError):
-            if universe.is_dir():
-                for path in universe.iterdir():
-                    path.unlink()
-                universe.rmdir()
-            (self.path / paths.LOCK).unlink()
-            self.path.rmdir()
+        runlog = self.path / paths.RUNLOG
+        if not runlog.exists() or not runlog.stat().st_size:
+            shutil.rmtree(self.path, ignore_errors=True)

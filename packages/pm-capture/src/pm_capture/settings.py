@@ -33,6 +33,7 @@ def _setting(
     least: float | None = None,
     most: float | None = None,
     schemes: tuple[str, ...] = (),
+    choices: tuple[str, ...] = (),
 ) -> Any:
     metadata = {
         "help": help_text,
@@ -40,6 +41,7 @@ def _setting(
         "least": least,
         "most": most,
         "schemes": schemes,
+        "choices": choices,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -207,6 +209,12 @@ class Settings:
         600.0, "an unconfirmed subscription is forgiven after this long", above=0
     )
     uvloop: bool = _setting(default=True, help_text="use uvloop where it can be imported")
+    ws_transport: str = _setting(
+        "websockets",
+        "what carries the connections: websockets, picows (pm-capture[picows]), or auto: picows where "
+        "it can be imported",
+        choices=("auto", "websockets", "picows"),
+    )
     # Which markets, and how Gamma and the venue are asked.
     capture_use_market_filters: bool = _setting(
         default=False, help_text="capture only the markets that market_regex finds"

@@ -41,7 +41,7 @@ from pm_capture.reasons import FatalReason
 from pm_capture.reassignment import Reassignment
 from pm_capture.subscribe import SubscribeCaps
 from pm_frames.histogram import LogHistogram
-from pm_frames.peek import peek
+from pm_frames.peek import first_token, peek
 
 # PONG, `[]`, `INVALID OPERATION`: no event of the venue is as short as this.
 CONTROL_BYTES_MAX = 32
@@ -359,7 +359,7 @@ class ShardSession:
             if named:
                 events += len(seen.event_types)
                 if "book" in seen.event_types:
-                    self.coverage.books_received(named, now)
+                    self.coverage.books_received(named)
                     self.policies.snapshot.books_received(named)
                     self.unanswered -= named
         if not events:
@@ -367,6 +367,9 @@ class ShardSession:
         return self._expand(self.policies.confirm.events_received(events, now), now)
 
     def _names_assigned(self, payload: bytes) -> bool:
+        first = first_token(payload)
+        if first is None or first in self._assigned:
+            return first is not None
         return not self._assigned.isdisjoint(peek(payload).token_ids)
 
     def _expand(self, actions: Iterable[Action], now: int) -> list[Action]:

@@ -40,12 +40,13 @@ class Stamper:
         self._last = mono
         return mono, self._wall()
 
-    def watermark(self) -> int:
+    def watermark(self, read_ns: int | None = None) -> int:
         """Return a moment before which nothing more will be stamped, not at it either.
 
-        Call it only when everything that has been stamped is written.
+        Call it only when everything that has been stamped is written; `read_ns` is a reading of the
+        monotonic clock at such a moment, if there is one already.
         """
-        mark = max(self._monotonic(), self._last)
+        mark = max(self._monotonic() if read_ns is None else read_ns, self._last)
         self._last = mark + 1
         return mark
 

@@ -90,7 +90,7 @@ class Succession:
             await asyncio.wait({life.task})
         while not life.task.done():
             reason = self._rotation.due(self._now(), life.bytes_written)
-            if reason is not None and not life.run.ends():
+            if reason is not None:
                 self._reason = reason
                 return False
             await asyncio.wait({life.task}, timeout=TICK_SECONDS)
@@ -146,8 +146,9 @@ class Succession:
         """Wait until the follower may take over, or one of the two runs ends."""
         life, follower = self._in_force, self._follower
         assert follower is not None
+        answers = life.run.answers()
         while not (life.run.ends() or follower.run.ends() or follower.task.done()):
-            verdict = handover.judged(follower.run.readiness(), life.run.tokens_seen, self._now())
+            verdict = handover.judged(follower.run.readiness(), answers, self._now())
             if verdict is not Verdict.WAITING:
                 return verdict
             await asyncio.wait({life.task, follower.task}, timeout=TICK_SECONDS)
@@ -241,11 +242,7 @@ class Succession:
 
         try:
             start = await asyncio.to_thread(placed)
-        except BaseException:
-            directory.discard()
-            raise
-        try:
             return await open_run(start, self._resolved, self._shell)
         except BaseException:
-            directory.release()
+            directory.discard()
             raise

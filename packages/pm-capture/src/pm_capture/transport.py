@@ -31,6 +31,7 @@ from pm_frames.layout import PAYLOAD_MAX
 # that it had sent is still under way.
 CLOSE_SECONDS = 2.0
 PONG = b"PONG"
+PONG_MAX = 8  # a line end included; looked at here so that nearly no frame is looked at further
 
 DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 TYPE_FLAG = {Opcode.TEXT: int(Flag.TEXT), Opcode.BINARY: int(Flag.BINARY)}
@@ -108,7 +109,9 @@ class CapturingConnection(ClientConnection):
             if flag == RAW:
                 super().data_received(payload)
             else:
-                completed.append((_with_keepalive(flag, payload), payload))
+                if len(payload) < PONG_MAX:
+                    flag = with_keepalive(flag, payload)
+                completed.append((flag, payload))
         if completed:
             if not self._any_frame:
                 self._any_frame = True
@@ -131,7 +134,7 @@ class CapturingConnection(ClientConnection):
         self._fragments.append(bytes(event.data))
         if event.fin:
             payload = b"".join(self._fragments)
-            self._completed.append((_with_keepalive(self._fragmented_flag, payload), payload))
+            self._completed.append((with_keepalive(self._fragmented_flag, payload), payload))
             self._fragments.clear()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -165,8 +168,8 @@ class CapturingConnection(ClientConnection):
         """Return what a `ws_connect` record tells of this connection."""
         return Opened(
             url=url,
-            local_address=_address(self.transport.get_extra_info("sockname")),
-            remote_address=_address(self.transport.get_extra_info("peername")),
+            local_address=address(self.transport.get_extra_info("sockname")),
+            remote_address=address(self.transport.get_extra_info("peername")),
             connect_ns=connect_ns,
         )
 
@@ -174,7 +177,7 @@ class CapturingConnection(ClientConnection):
         protocol = self.protocol
         broken = exc or protocol.parser_exc
         # The end of the stream without a close frame is the peer's doing, not an exception of ours.
-        error = None if broken is None or isinstance(broken, EOFError) else _words(broken)
+        error = None if broken is None or isinstance(broken, EOFError) else words(broken)
         return Ended(
             close_code=protocol.close_code,
             close_reason=protocol.close_reason or "",
@@ -228,18 +231,18 @@ def describe_failure(error: BaseException) -> tuple[str, str]:
     """Return the kind and the words of a failed attempt, for its record."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return type(error).__name__, error.verify_message
-    return type(error).__name__, _words(error)
+    return type(error).__name__, words(error)
 
 
-def _with_keepalive(flag: int, payload: bytes) -> int:
-    return flag | KEEPALIVE if len(payload) < 8 and payload.strip() == PONG else flag
+def with_keepalive(flag: int, payload: bytes) -> int:
+    return flag | KEEPALIVE if len(payload) < PONG_MAX and payload.strip() == PONG else flag
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _address(name: object) -> str:
+def address(name: object) -> str:
     if not isinstance(name, tuple):
         return ""
     host, port = name[:2]

@@ -40,6 +40,7 @@ __all__ = [
     "read_json",
     "run_state",
     "shard_paths",
+    "whole_pairs",
 ]
 
 JSON_MAX: Final = 256 << 20  # bytes of a manifest, seal or universe file
@@ -188,7 +189,7 @@ class _WholePart:
         self.shard_id = shard.shard_id
         self.frames_path = shard.frames_path
         self._shard = shard
-        self._stop = _pairs(shard)
+        self._stop = whole_pairs(shard)
 
     def frames(self) -> Iterator[Frame]:
         return self._shard.frames(stop=self._stop) if self._stop else iter(())
@@ -198,7 +199,8 @@ class _WholePart:
             yield from self._shard.blocks(stop=self._stop)
 
 
-def _pairs(shard: Shard) -> int:
+def whole_pairs(shard: Shard) -> int:
+    """Return how many whole pairs of frame and entry a shard has now; it may have hardly begun."""
     try:
         return shard.pairs()
     except MissingFile:  # no idx: a process that died before its first frame was paired

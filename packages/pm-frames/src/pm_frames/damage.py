@@ -30,7 +30,7 @@ KINDS: Final = {
     "idx_extra_entry": "an entry that has no frame and no room for one",
     # The idx as a file.
     "idx_missing": "there is no .idx file",
-    "idx_torn": "the .idx file ends inside an entry",
+    "idx_torn": "the .idx file ends inside an entry, or in zero bytes",
     "idx_short": "whole frames follow after the last entry",
     "idx_long": "entries follow after the last frame",
 }

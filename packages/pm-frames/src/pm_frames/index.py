@@ -13,6 +13,7 @@ from pm_frames.errors import CorruptIndex, WriteFailed
 from pm_frames.files import Files, OsFiles
 from pm_frames.frames import Frame, read_frames
 from pm_frames.layout import IDX, PAYLOAD_MAX, Version
+from pm_frames.resync import last_nonzero
 from pm_frames.window import Window
 
 ENTRIES_AT_ONCE: Final = 8192
@@ -87,7 +88,10 @@ class IndexCursor:
         """`window` is the open .idx file and stays the caller's to close."""
         self.version = version
         self.entry_bytes = IDX[version].size
-        self.count, self.torn_bytes = divmod(window.size, self.entry_bytes)
+        # A power cut can leave zeros at the end, and no entry but the first can be nothing else.
+        written = max(1, -(-last_nonzero(window) // self.entry_bytes))
+        self.count = min(written, window.size // self.entry_bytes)
+        self.torn_bytes = window.size - self.count * self.entry_bytes
         self._window = window
         self._first = 0
         self._block: list[tuple[int, ...]] = []

@@ -24,6 +24,7 @@ _KEEPALIVES: Final = frozenset({b"PONG", b"PING"})
 _KEEPALIVE_MAX: Final = 8  # bytes, a line end included
 
 _ASSET_IDS: Final = re.compile(rb'"asset_id"\s*:\s*"([^"]*)"').findall
+_FIRST_ASSET_ID: Final = re.compile(rb'"asset_id"\s*:\s*"([^"]*)"').search
 _EVENT_TYPES: Final = re.compile(rb'"event_type"\s*:\s*"([^"]*)"').findall
 
 _BACKSLASH: Final = 0x5C
@@ -82,6 +83,14 @@ def _texts(values: list[bytes]) -> tuple[str, ...]:
 def _peek_escaped(payload: bytes) -> Peek:
     tokens = dict.fromkeys(_strings(payload, _ASSET_ID))
     return Peek(tuple(_strings(payload, _EVENT_TYPE)), tuple(tokens))
+
+
+def first_token(payload: bytes) -> str | None:
+    """Return the first of the token ids that `peek` finds, or None; it looks no further than that."""
+    if b"\\" in payload:
+        return next(iter(_peek_escaped(payload).token_ids), None)
+    found = _FIRST_ASSET_ID(payload)
+    return None if found is None else found[1].decode("utf-8", "replace")
 
 
 def mentions_token(payload: bytes) -> bool:

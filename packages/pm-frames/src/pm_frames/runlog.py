@@ -163,19 +163,24 @@ class RunlogReader(Iterator[dict[str, Any]]):
     for a damaged line the iteration can go on: it continues with the next line.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file; raise `MissingFile` if it is not there."""
+    def __init__(self, path: Path, *, offset: int = 0, line: int = 0) -> None:
+        """Open the file; raise `MissingFile` if it is not there.
+
+        `offset` is where line number `line` (from 0) begins: `next_offset` of an earlier reading.
+        """
         self.path = path
-        self.offset = 0
-        self.ordinal = -1
+        self.offset = offset
+        self.ordinal = line - 1
         self.torn_offset: int | None = None
         self.torn_bytes = 0
-        self._next_offset = 0
+        self.next_offset = offset  # where the line after the last one given begins
         self._file: IO[bytes] | None = None
         try:
             self._file = open(path, "rb")
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingFile("no runlog", path=path) from error
+        if offset:
+            self._file.seek(offset)
 
     def __iter__(self) -> Self:
         return self
@@ -183,9 +188,9 @@ class RunlogReader(Iterator[dict[str, Any]]):
     def __next__(self) -> dict[str, Any]:
         if self._file is None:
             raise StopIteration
-        start = self._next_offset
+        start = self.next_offset
         line = self._file.readline(LINE_MAX)
-        self._next_offset += len(line)
+        self.next_offset += len(line)
         if not line.endswith(b"\n"):
             self._end_or_too_long(self._file, start, line)
         self.offset = start
@@ -217,7 +222,7 @@ class RunlogReader(Iterator[dict[str, Any]]):
         while line and not line.endswith(b"\n"):
             line = file.readline(LINE_MAX)
             length += len(line)
-            self._next_offset += len(line)
+            self.next_offset += len(line)
         if line:
             self.ordinal += 1
             raise BundleError(

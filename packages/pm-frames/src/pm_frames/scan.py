@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pm_frames.damage import Damage
 from pm_frames.errors import MissingFile
@@ -34,12 +34,24 @@ from pm_frames.window import Window
 PROBE_SPAN: Final = 1 << 16
 
 
+class Start(NamedTuple):
+    """Where a scan begins: behind `ordinal` frames that are known to be right, with their entries.
+
+    `offset` is where the last of them ends, `last_mono` its `rx_mono_ns`.
+    """
+
+    offset: int = 0
+    ordinal: int = 0
+    last_mono: int = 0
+
+
 def scan_shard(
     frames_path: Path,
     idx_path: Path | None,
     *,
     version: Version | None = None,
     payload_max: int = PAYLOAD_MAX,
+    start: Start = Start(),  # noqa: B008 - a tuple
 ) -> Iterator[Frame | Damage]:
     """Yield the sound frames and the damage of a shard, in file order.
 
@@ -47,8 +59,8 @@ def scan_shard(
     `Damage` (extent `entry`) comes right before it. `idx_path` None scans without an idx; a path
     that is not there is reported as `idx_missing`. `version` None is the first frame's, or, if that is
     damaged, the one with which the idx makes sense. Sizes are taken once, the idx first, so that a
-    shard that still grows is seen as it was at some moment. Raises `MissingFile` if there is no .frames
-    file; damage never raises.
+    shard that still grows is seen as it was at some moment. From a `start` on, exactly what a scan of the
+    whole would yield there. Raises `MissingFile` if there is no .frames file; damage never raises.
     """
     with ExitStack() as stack:
         idx_window: Window | None = None
@@ -64,6 +76,7 @@ def scan_shard(
             version = find_version(probe, idx_window, payload_max)
         cursor = None if idx_window is None else IndexCursor(idx_window, version)
         judge = Judge(probe, cursor, version, payload_max)
+        judge.advance(start.ordinal, start.offset, start.last_mono)
         while judge.offset < window.size:
             yield from _sound_frames(window, judge)
             if judge.offset < window.size:

@@ -6,6 +6,7 @@ frames are in the kernel; when `sync` has returned n, the first n frames are on 
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from pm_frames.layout import CRITICAL_KNOWN, HEADER, IDX, MAGIC, PAYLOAD_MAX, Ve
 # Bytes that wait for `sync` to hash them; above this `append` hashes as fast as it adds.
 UNHASHED_MAX: Final = 64 * 1024 * 1024
 HASHED_AT_ONCE: Final = 1024 * 1024
+_ENTRY_REST: Final = 8 + 4 + 4  # of an entry, what is no stamp: offset, length, crc
 FLAGS_REFUSED: Final = ~(0xFF00 | CRITICAL_KNOWN)
 
 
@@ -45,9 +47,17 @@ class ShardWriter:
         """
         self.shard_id = shard_id
         self.version = Version(version)
-        # Enums cost as much as packing a header does; a plain number costs nothing.
+        # What all frames of a read share, the head (magic, version) and the stamps, is packed once and put
+        # into each as bytes: every value that need not be packed again is a tenth of what a frame costs.
         header, entry = HEADER[self.version], IDX[self.version]
-        self._layout = (header.pack, entry.pack, MAGIC[self.version], header.size, int(version))
+        stamps_bytes = entry.size - _ENTRY_REST
+        self._stamps = struct.Struct("<" + "Q" * (stamps_bytes // 8)).pack
+        self._layout = (
+            struct.Struct(f"<10sH{stamps_bytes}sII").pack,
+            struct.Struct(f"<Q{stamps_bytes}sII").pack,
+            struct.pack("<8sH", MAGIC[self.version], self.version),
+            header.size,
+        )
         self.frames_path = capture_dir / f"shard_{shard_id:02d}.frames"
         self.idx_path = capture_dir / f"shard_{shard_id:02d}.idx"
         self.payload_max = payload_max
@@ -58,6 +68,7 @@ class ShardWriter:
         self._files: Files = OsFiles() if files is None else files
         self._written = (0, 0, 0)  # whole frames, bytes of .frames, bytes of .idx: one snapshot
         self._failure: WriteFailed | None = None
+        self._owed = b""  # entries of whole frames that the system would not take
         self._closed = False
         self._durable = 0
         self._sync_failure: WriteFailed | None = None
@@ -150,11 +161,13 @@ class ShardWriter:
     def close(self) -> None:
         """Sync and close both files; `WriteFailed` if either is refused. Closing twice does nothing.
 
-        After a failed sync it only closes, without another word: that failure has been raised.
+        Entries that a full disk has refused are tried once more: there may be room by now. After a failed
+        sync nothing is synced, without another word: that failure has been raised.
         """
         if self._closed:
             return
         try:
+            self._pay_owed()
             if self._sync_failure is None:
                 self.sync()
         finally:
@@ -212,19 +225,19 @@ class ShardWriter:
             raise ValueError(f"{self.frames_path}: the writer is closed")
         if self.rx_mono_ns_last is not None and mono < self.rx_mono_ns_last:
             raise ValueError(f"rx_mono_ns {mono} is before the last one, {self.rx_mono_ns_last}")
-        pack_header, pack_entry, magic, header_bytes, version = self._layout
-        stamps = check_stamps(version, mono, wall)
+        pack_header, pack_entry, head, header_bytes = self._layout
+        stamps = self._stamps(*check_stamps(self.version, mono, wall))
+        payload_max = self.payload_max
         offset = self._written[1]
         parts: list[bytes] = []
         entries: list[bytes] = []
         for flags, payload in frames:
             length = len(payload)
-            if flags & FLAGS_REFUSED or length > self.payload_max:
+            if flags & FLAGS_REFUSED or length > payload_max:
                 self._check(flags, length, offset)
             crc = crc32(payload)
-            parts.append(pack_header(magic, version, flags, *stamps, length, crc))
-            parts.append(payload)
-            entries.append(pack_entry(offset, *stamps, length, crc))
+            parts += (pack_header(head, flags, stamps, length, crc), payload)
+            entries.append(pack_entry(offset, stamps, length, crc))
             offset += header_bytes + length
         return b"".join(parts), b"".join(entries), offset
 
@@ -286,8 +299,8 @@ class ShardWriter:
             if again is not None:
                 troubles.append(f"idx: {again.strerror}")
         whole_idx = entries_taken - entries_taken % entry_bytes
-        if whole_idx < entries_taken:
-            self._cut(self._idx_fd, idx_start + whole_idx, troubles)
+        if whole_idx == entries_taken or self._cut(self._idx_fd, idx_start + whole_idx, troubles):
+            self._owed = index[0][whole_idx : kept * entry_bytes]
         self._written = (count + kept, start + kept_bytes, idx_start + whole_idx)
         self._unhashed.append((data[0][:kept_bytes], index[0][:whole_idx]))
         failure = self._failed(
@@ -297,11 +310,25 @@ class ShardWriter:
         failure.__cause__ = refusal
         self._failure = failure
 
-    def _cut(self, fd: int, size: int, troubles: list[str]) -> None:
+    def _pay_owed(self) -> None:
+        owed, self._owed = self._owed, b""
+        if not owed:
+            return
+        taken, _ = self._push(self._idx_fd, owed)
+        frames, frames_bytes, idx_bytes = self._written
+        whole = taken - taken % IDX[self.version].size
+        if whole < taken:
+            self._cut(self._idx_fd, idx_bytes + whole, [])
+        self._written = (frames, frames_bytes, idx_bytes + whole)
+        self._unhashed.append((b"", owed[:whole]))
+
+    def _cut(self, fd: int, size: int, troubles: list[str]) -> bool:
         try:
             self._files.truncate(fd, size)
         except OSError as error:
             troubles.append(f"torn bytes after {size} could not be cut off: {error.strerror}")
+            return False
+        return True
 
     def _sync_file(self, fd: int, path: Path) -> None:
         try:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pm_frames.peek import mentions_token, peek
+from pm_frames.peek import first_token, mentions_token, peek
 
 RECORDINGS = Path(__file__).parents[5] / "shared" / "data" / "frames"
 
@@ -78,12 +78,14 @@ def test_whatever_is_json_is_seen_as_a_decoder_sees_it(
     assert list(found.event_types) == types
     assert list(found.token_ids) == tokens
     assert not found.keepalive
+    assert first_token(payload) == (tokens[0] if tokens else None)
     assert mentions_token(payload) or not tokens
 
 
 @given(st.one_of(st.binary(max_size=200), st.text('"\\:{}[], asset_idevent_type', max_size=200)))
 def test_nothing_is_ever_raised(data: bytes | str) -> None:
-    peek(data if isinstance(data, bytes) else data.encode())
+    payload = data if isinstance(data, bytes) else data.encode()
+    assert first_token(payload) == next(iter(peek(payload).token_ids), None)
 
 
 @pytest.mark.skipif(

@@ -55,6 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     recorded.add_argument(
         "--speed", help="factor on the original timing, or max (recording: max, bundle: 1)"
     )
+    recorded.add_argument(
+        "--hold-seconds",
+        type=float,
+        help="a bundle begins when all its first tokens are subscribed, or so long after the first subscription (1)",
+    )
+    recorded.add_argument(
+        "--replay-disconnects",
+        action="store_true",
+        help="close connections where the recording lost its own; else a gap is silence",
+    )
     recorded.add_argument("--repeat", type=int, default=1, help="send a recording N times (1)")
     extra = serve.add_argument_group("faults and witness")
     extra.add_argument("--faults", type=Path, metavar="FILE", help="fault script (TOML)")

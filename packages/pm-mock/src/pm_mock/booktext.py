@@ -9,7 +9,7 @@ the text whose SHA-1 is the hash.
 """
 
 import hashlib
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class BookSides(NamedTuple):
@@ -26,6 +26,21 @@ class BookTerms(NamedTuple):
     tick_size: str
     neg_risk: bool
     last_trade_price: str
+
+
+class Write(Protocol):
+    """`summary` or `compact_book`."""
+
+    def __call__(
+        self,
+        market: str,
+        asset_id: str,
+        timestamp: str,
+        sides: BookSides,
+        terms: BookTerms,
+        *,
+        hash_hex: str,
+    ) -> bytes: ...
 
 
 def level_text(price: str, size: str) -> bytes:

@@ -98,7 +98,12 @@ class Catalogue:
         for token in listing.token_ids or ():
             self._by_token[token] = listing
 
-    def resolve(self, listing: Listing, winner: int) -> None:
+    def sort(self) -> None:
+        """Put markets and events into the order of their ids, after some were added out of it."""
+        self._listings = dict(sorted(self._listings.items(), key=lambda item: int(item[0])))
+        self._events = dict(sorted(self._events.items(), key=lambda item: int(item[0])))
+
+    def resolve(self, listing: Listing, winner: int | None) -> None:
         """Close a market for good. The oldest resolved ones are forgotten beyond a bound."""
         listing.closed = True
         listing.accepting_orders = False
@@ -106,7 +111,7 @@ class Catalogue:
         listing.market = None
         self._resolved.append(listing)
         if len(self._resolved) > RESOLVED_MAX:
-            self._forget(self._resolved.popleft())
+            self.remove(self._resolved.popleft())
 
     def listings(self) -> Iterator[Listing]:
         return iter(self._listings.values())
@@ -129,7 +134,10 @@ class Catalogue:
     def by_token(self, token: str) -> Listing | None:
         return self._by_token.get(token)
 
-    def _forget(self, listing: Listing) -> None:
+    def remove(self, listing: Listing) -> None:
+        """Forget a market; nothing happens the second time."""
+        if self._listings.get(listing.market_id) is not listing:
+            return
         del self._listings[listing.market_id]
         del self._by_slug[listing.slug]
         del self._by_condition[listing.condition_id]

@@ -10,7 +10,7 @@ from pm_mock.faultplan import Fault, read_faults
 from pm_mock.faults import Faults
 from pm_mock.hub import Hub
 from pm_mock.pace import SECOND_NS
-from pm_mock.sources.bundle import BundleSource
+from pm_mock.sources.bundle import HOLD_SECONDS, BundleSource
 from pm_mock.sources.generated import GeneratedSource
 from pm_mock.sources.recording import RecordingSource, read_recording
 from pm_mock.venue import Source, Venue
@@ -33,6 +33,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     recording: Path | None = None
     bundle: Path | None = None
     speed: str | None = None
+    hold_seconds: float | None = None
+    replay_disconnects: bool = False
     repeat: int = 1
     faults: Path | None = None
     duration_seconds: float | None = None
@@ -59,6 +61,10 @@ def check(options: Options, *, port: int = 0) -> None:
         raise BadOption("--rate is for the generated market; use --speed")
     if not (options.recording or options.bundle) and options.speed is not None:
         raise BadOption("--speed is for --recording and --bundle; use --rate")
+    if options.hold_seconds is not None and not options.bundle:
+        raise BadOption("--hold-seconds is for --bundle")
+    if options.replay_disconnects and not options.bundle:
+        raise BadOption("--replay-disconnects is for --bundle")
     if options.repeat != 1 and not options.recording:
         raise BadOption("--repeat is for --recording")
     limits = {
@@ -66,6 +72,7 @@ def check(options: Options, *, port: int = 0) -> None:
         "--markets": (options.markets, 1, 100_000),
         "--rate": (options.rate or 0, 0, 1_000_000),
         "--repeat": (options.repeat, 1, 10**9),
+        "--hold-seconds": (options.hold_seconds or 0, 0, 1_000_000),
         "--lifecycle-seconds": (options.lifecycle_seconds or 0, 0, 1_000_000),
         "--duration-seconds": (options.duration_seconds or 0, 0, 10**9),
     }
@@ -104,7 +111,14 @@ def compose(
         source = RecordingSource(ingredients.recording, speed=speed, repeat=options.repeat)
     elif ingredients.bundle:
         speed = parse_speed(options.speed or BUNDLE_SPEED)
-        source = BundleSource(ingredients.bundle, speed=speed)
+        hold = HOLD_SECONDS if options.hold_seconds is None else options.hold_seconds
+        source = BundleSource(
+            hub,
+            ingredients.bundle,
+            speed=speed,
+            hold_ns=round(hold * SECOND_NS),
+            disconnects=options.replay_disconnects,
+        )
     else:
         lifecycle = options.lifecycle_seconds
         source = GeneratedSource(

@@ -77,6 +77,6 @@ class Hub:
         if len(tokens) == 1:
             return first
         second = self._by_token.get(tokens[1], _NOBODY)
-        if first == second:
-            return first
-        return first | second
+        if len(tokens) == 2:
+            return first if first == second else first | second
+        return {each: None for token in tokens for each in self._by_token.get(token, _NOBODY)}

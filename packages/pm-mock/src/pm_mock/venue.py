@@ -4,7 +4,7 @@ The shell feeds what happened and calls `deadline_reached` when `deadline` comes
 `outputs`: for each connection what is to be written and, if it is to end, how.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from pm_mock.catalogue import Catalogue
@@ -38,11 +38,17 @@ class Source(Protocol):
     def summary_of(self, token: str) -> bytes | None:
         """The text of `GET /book`."""
 
+    def wall_ms(self, now_ns: int) -> int | None:
+        """The venue's time (ms since 1970); None for that of this machine."""
+
     def deadline(self) -> int | None:
         """When there is something to send."""
 
     def deadline_reached(self, now_ns: int) -> None:
         """Queue what is due, a bounded amount."""
+
+    def closings(self) -> Iterable[CloseConnection]:
+        """Take the connections that end by what was due."""
 
     def counts(self) -> dict[str, int]:
         """Figures for the last line of the program."""
@@ -106,7 +112,10 @@ class Venue:
             spoiled = self._faults.spoiled(request.path, now_ns)
             answer = spoiled or self._gamma.respond(request)
         else:
-            answer = self._clob.respond(request, (now_ns + self._wall_offset_ns) // NS_PER_MS)
+            wall_ms = self._source.wall_ms(now_ns)
+            if wall_ms is None:
+                wall_ms = (now_ns + self._wall_offset_ns) // NS_PER_MS
+            answer = self._clob.respond(request, wall_ms)
         return answer or error(404, f"no such endpoint: {request.method} {request.path}")
 
     # -- connections ----------------------------------------------------------------------------
@@ -197,6 +206,8 @@ class Venue:
                 case SendGarbage(number, text):
                     self._channels[number].send(outgoing(text.encode()))
         self._source.deadline_reached(now_ns)
+        for number, code, reason in self._source.closings():
+            self._end(number, Ending(code, reason, "recorded"), now_ns)
 
     def outputs(self) -> Iterator[Output]:
         """Take what is to be done: each output is given once."""

@@ -21,7 +21,7 @@ from pm_replay.engine import Engine
 from pm_replay.messages import Change, PriceChange
 from pm_replay.token import Token
 
-_FIRST: Final = int(Flag.FIRST)
+_BREAK: Final = int(Flag.FIRST | Flag.SALVAGED)
 _TOB: Final = int(Kind.TOB)
 _SETTLED: Final = int(Settled.SETTLED)
 _UNSETTLED: Final = int(Settled.UNSETTLED)
@@ -87,7 +87,7 @@ class BatchEngine(Engine):
                 and ((is_bid := one.side == "BUY") or one.side == "SELL")
                 and two.side == ("SELL" if is_bid else "BUY")
                 and (serial + _SERIALS) % every
-                and not flags & _FIRST
+                and not flags & _BREAK
             ):
                 taken += 1
                 serial += _SERIALS

@@ -27,6 +27,7 @@ from pm_replay.decoder import Decoder
 from pm_replay.e6 import BAD, NO_SIDE, Prices, Sizes, Stated
 from pm_replay.lifecycle import Lifecycles
 from pm_replay.messages import (
+    TOKEN_TYPES,
     BestBidAsk,
     Book,
     Lifecycle,
@@ -50,6 +51,8 @@ TOB: Final = int(Kind.TOB)
 _pack: Final = SLOT.pack
 _SIDES: Final = {"BUY": 0, "SELL": 1}
 _FIRST: Final = int(Flag.FIRST)
+_SALVAGED: Final = int(Flag.SALVAGED)
+_BREAK: Final = _FIRST | _SALVAGED
 _FEE_BPS_MAX: Final = 10**9
 
 
@@ -74,7 +77,7 @@ class Engine(Telling):
         self._sizes = Sizes()
         self._stated = Stated()
         self._times: dict[str, int] = {}
-        self._lifecycles = Lifecycles()
+        self.lifecycles = Lifecycles()
         self._last_stamp: dict[int, int] = {}
         self._filtered = registry.is_filtered
         self._serial = 0
@@ -103,8 +106,8 @@ class Engine(Telling):
         self._shard = shard
         self._frame = ordinal
         self._serial += 1
-        if flags & _FIRST:
-            self._first_of_connection(shard, mono)
+        if flags & _BREAK:
+            self._break(shard, mono, flags)
         read = self._read
         if self._filtered and self._is_of_others(payload):
             self.counts["prefilter_skipped_frames"] += 1
@@ -133,6 +136,12 @@ class Engine(Telling):
     def universe(self, document: Mapping[str, Any], mono_ns: int) -> None:
         """Take a universe generation that is in force from now on."""
         self._define(list(self.registry.apply(document)), mono_ns)
+        self._end_of_input()
+
+    def name(self, token_id: str, condition_id: str, mono_ns: int) -> None:
+        """Define a token as a frame of that stamp did that is not fed."""
+        self._mono = mono_ns
+        self._token(token_id, condition_id)
         self._end_of_input()
 
     def close(self, at_mono_ns: int) -> None:
@@ -338,10 +347,10 @@ class Engine(Telling):
     def _lifecycle(self, message: Lifecycle) -> None:
         if not self._options.full:
             return
-        if self._lifecycles.is_repeated(message):
+        if self.lifecycles.is_repeated(message):
             self.counts["lifecycle_repeats"] += 1
             return
-        facts = self._lifecycles.facts(message)
+        facts = self.lifecycles.facts(message)
         winner = self.registry.tokens.get(str(facts.get("winning_token_id")))
         change = MarketChange.NEW if facts["change"] == "new" else MarketChange.RESOLVED
         if self._filtered and not self.registry.chooses_any(facts["token_ids"]):
@@ -372,9 +381,13 @@ class Engine(Telling):
         """Return whether a book of the connection that this frame came on can be believed."""
         return token.state is State.LIVE and self.continuity.shard_of(token.token_id) == self._shard
 
-    def _first_of_connection(self, shard: int, mono: int) -> None:
+    def _break(self, shard: int, mono: int, flags: int) -> None:
         since = self._last_stamp.get(shard)
-        self._transitions(self.continuity.first_of_connection(shard, mono, since_mono_ns=since))
+        if flags & _SALVAGED:
+            self.counts["holes"] += 1
+            self._transitions(self.continuity.hole(shard, mono, since_mono_ns=since))
+        if flags & _FIRST:
+            self._transitions(self.continuity.first_of_connection(shard, mono, since_mono_ns=since))
 
     def _transitions(self, transitions: Sequence[Transition]) -> None:
         for moved in transitions:
@@ -425,6 +438,10 @@ class Engine(Telling):
         return ts
 
     def _is_of_others(self, payload: bytes) -> bool:
-        """Return whether a payload is certainly of tokens that were not chosen."""
+        """Return whether a payload is certainly of nothing but known tokens that were not chosen."""
         found = peek(payload)
-        return bool(found.token_ids) and not self.registry.chooses_any(found.token_ids)
+        return (
+            bool(found.token_ids)
+            and TOKEN_TYPES.issuperset(found.event_types)
+            and self.registry.knows_as_others(found.token_ids)
+        )

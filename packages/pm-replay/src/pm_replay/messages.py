@@ -7,7 +7,7 @@ goes through `pm_replay.lenient`, which makes the same structs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -29,6 +29,12 @@ class Change(Struct, gc=False, forbid_unknown_fields=True):
     hash: str | None
     best_bid: str | None
     best_ask: str | None
+
+
+# Types whose every message is about the tokens that it names as `asset_id`.
+TOKEN_TYPES: Final = frozenset(
+    {"book", "price_change", "last_trade_price", "tick_size_change", "best_bid_ask"}
+)
 
 
 class Book(Struct, tag_field="event_type", tag="book", gc=False, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from pm_frames import RunState as BundleState
 from pm_frames.bundle import Bundle, read_json
@@ -52,6 +52,13 @@ class Request(NamedTuple):
     verdicts: Verdicts | None = None
 
 
+class Source(Protocol):
+    """Where items come from, if not from the bundle as it lies there."""
+
+    def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
+        """Yield what is fed to a replay that has begun."""
+
+
 class Result(NamedTuple):
     """What came of it; `error` stopped the reading."""
 
@@ -73,14 +80,31 @@ def replay(
     sink: Sink | None,
     *,
     pace: Pace | None = None,
+    source: Source | None = None,
     make_engine: type[Engine] = BatchEngine,
 ) -> Result:
     """Replay a run into a sink, to its END. What the sink raises comes through.
 
     Damage does not raise: the stream ends there with the reason ERROR, and the error is in the result.
+    `source` is a checkpoint (`pm_replay.checkpoints`), or what follows (`pm_replay.following`).
     `make_engine` is `Engine` where the reference itself is wanted; both give the same bytes.
     """
-    return _Replay(bundle, request, sink, pace, make_engine).run()
+    return Replay(bundle, request, sink, pace, source, make_engine).run()
+
+
+def window_start(bundle: Bundle, request: Request) -> int | None:
+    """Return the first stamp that is told: of the request, or of a slice, whichever is later."""
+    window = bundle.emit_window
+    return _latest(None if window is None else window.from_mono_ns, request.from_mono_ns)
+
+
+def one_by_one(items: Iterable[tuple[int, int, Item]]) -> Iterator[Sequence[Row]]:
+    """Yield items as rows of their own, so that each is fed before the next one is asked for."""
+    for shard, ordinal, item in items:
+        if isinstance(item, Frame):
+            yield [(item.rx_mono_ns, shard, ordinal, item.flags, item.payload)]
+        else:
+            yield [(item["ts_mono_ns"], shard, ordinal, 0, item)]
 
 
 def mono_of(bundle: Bundle, point: TimePoint) -> int:
@@ -116,34 +140,46 @@ def records_of(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the records that replay reads; one out of order that continuity can spare is left out."""
     if not path.is_file():
         return
-    last = 0
     with RunlogReader(path) as runlog:
-        for record in runlog:
-            kind = record.get("record_type")
-            stamp = record.get("ts_mono_ns")
-            if kind not in RECORD_TYPES or not isinstance(stamp, int):
-                continue
-            if kind in CONTINUITY or stamp >= last:
-                last = max(last, stamp)
-                yield record
+        yield from filter(WantedRecords(), runlog)
 
 
-class _Replay:
+class WantedRecords:
+    """Which records of a runlog are read, asked once for each in its order."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self, record: Mapping[str, Any]) -> bool:
+        kind, stamp = record.get("record_type"), record.get("ts_mono_ns")
+        if kind not in RECORD_TYPES or not isinstance(stamp, int):
+            return False
+        if stamp < self._last and kind not in CONTINUITY:
+            return False
+        self._last = max(self._last, stamp)
+        return True
+
+
+class Replay:
+    """One replay, under way; `replay` is what to call."""
+
     def __init__(
         self,
         bundle: Bundle,
         request: Request,
         sink: Sink | None,
         pace: Pace | None,
-        make_engine: type[Engine],
+        source: Source | None = None,
+        make_engine: type[Engine] = BatchEngine,
     ) -> None:
         self.pace = pace
+        self.source = source
         self.bundle = bundle
         self.request = request
         self.basis = basis_of(bundle)
         self.state = bundle.state()
-        emit_from, emit_before = getattr(bundle, "emit_window", None) or (None, None)
-        self.start = _latest(emit_from, request.from_mono_ns)
+        _, emit_before = bundle.emit_window or (None, None)
+        self.start = window_start(bundle, request)
         open_end = _earliest(emit_before, request.before_mono_ns)
         self.open_end = open_end
         self.before = NEVER if open_end is None else open_end
@@ -168,12 +204,13 @@ class _Replay:
         self.stopped = False  # capture_stop was read
 
     def run(self) -> Result:
+        """Replay to the END."""
         error: BundleError | None = None
         reason = EndReason.WHOLE
         engine = self.engine
         try:
             self._begin()
-            for rows in self._rows():
+            for rows in self.rows():
                 if not self.waiting and rows[-1][0] < self.before and not engine.limited:
                     self._feed(rows)
                     continue
@@ -210,6 +247,22 @@ class _Replay:
             self.engine.clock(t0, wall)
         self.engine.emitting = self.start is None
 
+    def rows(self) -> Iterator[Sequence[Row]]:
+        """Return what is fed, in its order: whole blocks, unless something happens between two items."""
+        if self.pace is not None:
+            return one_by_one(self.pace(self.items()))
+        if self.source is not None:
+            return one_by_one(self.items())
+        records = records_of(self.bundle.runlog_path)
+        return self.bundle.merged_blocks(records, torn_ok=self.state is not BundleState.ENDED)
+
+    def items(self) -> Iterator[tuple[int, int, Item]]:
+        """Return the same one after the other."""
+        if self.source is not None:
+            return self.source.items(self)
+        records = records_of(self.bundle.runlog_path)
+        return self.bundle.merged(records, torn_ok=self.state is not BundleState.ENDED)
+
     def _feed(self, rows: Sequence[Row]) -> None:
         stamp, shard, ordinal, _, item = rows[-1]
         if shard < 0:  # a record is a row by itself
@@ -229,18 +282,6 @@ class _Replay:
             if self.engine.full:
                 return EndReason.LIMIT
         return None
-
-    def _rows(self) -> Iterator[Sequence[Row]]:
-        torn_ok = self.state is not BundleState.ENDED
-        records = records_of(self.bundle.runlog_path)
-        if self.pace is None:
-            yield from self.bundle.merged_blocks(records, torn_ok=torn_ok)
-            return
-        for shard, ordinal, item in self.pace(self.bundle.merged(records, torn_ok=torn_ok)):
-            if isinstance(item, Frame):
-                yield [(item.rx_mono_ns, shard, ordinal, item.flags, item.payload)]
-            else:
-                yield [(item["ts_mono_ns"], shard, ordinal, 0, item)]
 
     def _look(self, shard: int, stamp: int) -> None:
         """Do what depends on the time, before the frame or record of that time is fed."""

@@ -42,9 +42,9 @@ def _discover(arguments: argparse.Namespace, usage: argparse.ArgumentParser) -> 
     import time
 
     from .chain import read_since
-    from .errors import OutputExists, UniverseError
+    from .errors import UniverseError
     from .generation import diff, encode_generation
-    from .publish import publish
+    from .publish import publish, refuse_taken
     from .universe_file import Circumstances, describe
 
     if arguments.end_with_stdin:
@@ -55,8 +55,7 @@ def _discover(arguments: argparse.Namespace, usage: argparse.ArgumentParser) -> 
     out: Path | None = arguments.out
     content: bytes | None = None
     try:
-        if out is not None and out.exists() and not arguments.force:
-            raise OutputExists(out)
+        refuse_taken(out, force=arguments.force)
         since = None if arguments.since is None else read_since(arguments.since)
         found = _run(arguments, wanted, since)
         how = Circumstances(
@@ -99,16 +98,15 @@ def _resolutions(arguments: argparse.Namespace) -> int:
     from pm_frames.command import data_dir_of, resolve_run
     from pm_frames.errors import BundleError
 
-    from .errors import OutputExists, UniverseError
-    from .publish import publish
+    from .errors import UniverseError
+    from .publish import publish, refuse_taken
     from .report import resolutions_report
     from .resolutions_file import VERSION, ResolutionsFile, counted, encode
     from .resolve import known_markets, resolve
 
     out: Path | None = arguments.out
     try:
-        if out is not None and out.exists() and not arguments.force:
-            raise OutputExists(out)
+        refuse_taken(out, force=arguments.force)
         run = resolve_run(arguments.run, data_dir_of(arguments.data_dir, os.environ))
         bundle = open_bundle(run, empty_ok=True)
         known = known_markets(bundle)

@@ -1,6 +1,7 @@
 """Read the generations of a universe from a file or from the `universe/` of a run."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,14 +20,18 @@ def generation_files(path: Path) -> list[Path]:
     """Return the files of a chain, oldest first: of a directory, or of a run; a file is its own.
 
     Raises:
-        MissingGeneration: there is none.
+        MissingGeneration: there is none, or the directory cannot be read.
 
     """
-    if not path.is_dir():
+    # Not `Path.is_dir`: for a name that is too long, say, that raises.
+    if not os.path.isdir(path):
         return [path]
     inner = path / "universe"
     directory = inner if inner.is_dir() else path
-    files = [each for each in directory.iterdir() if _NAME.match(each.name)]
+    try:
+        files = [each for each in directory.iterdir() if _NAME.match(each.name)]
+    except OSError as error:
+        raise MissingGeneration(directory, f"cannot be read: {error.strerror or error}") from error
     if not files:
         raise MissingGeneration(directory, "holds no universe generation (000000.json, ...)")
     return sorted(files, key=lambda each: int(each.stem))

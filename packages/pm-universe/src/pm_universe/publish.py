@@ -9,6 +9,13 @@ from .errors import OutputExists, WriteFailed
 _TRIES = 100
 
 
+def refuse_taken(path: Path | None, *, force: bool) -> None:
+    """Raise `OutputExists` now for a name that `publish` would refuse after the work is done."""
+    # Not `Path.exists`: for a name that is too long, say, that raises; `publish` tells why.
+    if path is not None and not force and os.path.exists(path):
+        raise OutputExists(path)
+
+
 def publish(path: Path, content: bytes, *, force: bool = False) -> None:
     """Write `content` to a temporary neighbour, make it durable, then give it its name.
 

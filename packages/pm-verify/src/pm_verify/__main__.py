@@ -22,6 +22,7 @@ from pm_frames.errors import BundleError
 
 if TYPE_CHECKING:
     from pm_verify.report import Report
+    from pm_verify.shell import Shell
 
 MAGIC_START = b"PMCAPv0"
 INTERRUPTED = 130
@@ -29,13 +30,25 @@ EPILOG = """\
 Without RUN, run directories are read as lines from standard input. If the bytes of a .frames file come
 from there instead, they are verified by themselves.
 
-exit codes: 0 every byte is what was written; 2 usage, or nothing there to verify; 3 tolerable (torn
-tail, unsealed, still running, fatal run, index missing or short); 4 corruption, or a format that is not
-known here. Of several runs the severest. docs/spec/findings.md explains the codes of the findings.
+modes say what a reader is going to do with the run, and so what counts:
+  strict         everything (the default)
+  tolerate-tail  what a kill or a power cut leaves does not count
+  point-in-time  up to an instant before the first damage, in all shards; the report names it
+  salvage        every frame that can be proved, and holes between them
+
+exit codes: 0 every byte is what was written (or nothing counts in the mode); 2 usage, or nothing there
+to verify; 3 tolerable (torn tail, unsealed, still running, fatal run, index missing or short; in the
+last two modes everything that only loses frames); 4 corruption, or a format that is not known here.
+Of several runs the severest. docs/spec/findings.md explains the codes of the findings.
+--repair: 0 nothing was lost, or nothing to do; 3 something was left out, repair.json says what; 2 the
+run is being written, or OUT exists; 4 not repairable in the mode (without --mode: salvage); 5 OUT
+cannot be written.
 
   pm-verify @last
   pm-capture --run-id monday | pm-verify
   pm-verify --summary-only data/runs/monday
+  pm-verify --live --for 10s @last
+  pm-verify --repair data/runs/monday-repaired data/runs/monday
   pm-verify - < shard_00.frames
 """
 
@@ -93,6 +106,37 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=Path, metavar="FILE", help="a .frames file, of no run")
     parser.add_argument("--idx", type=Path, metavar="FILE", help="the .idx file that belongs to it")
     parser.add_argument(
+        "--mode",
+        choices=("strict", "tolerate-tail", "point-in-time", "salvage"),
+        help="what counts, see below (default strict; for --repair salvage)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="structure and headers only: no payloads, no digests"
+    )
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="follow a run that is being written until it ends, then verify it as a whole",
+    )
+    parser.add_argument(
+        "--for",
+        dest="live_for",
+        metavar="DURATION",
+        help="with --live: end after 10s, 5m, 1h (0s: one look)",
+    )
+    parser.add_argument(
+        "--repair",
+        type=Path,
+        metavar="OUT",
+        help="make a sound run of a damaged or unsealed one, in the new directory OUT",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="processes that read shards side by side (default: as many as help, up to the cores)",
+    )
+    parser.add_argument(
         "--summary-only", action="store_true", help="print only the totals, as JSON"
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing; the exit code tells")
@@ -100,14 +144,16 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def reports(options: argparse.Namespace) -> Iterator["Report"]:
+def reports(options: argparse.Namespace, shell: "Shell") -> Iterator["Report"]:
     """Yield a report for everything that the command line names. Raises BundleError."""
-    from pm_verify.verify import verify_files, verify_run, verify_stream
+    from pm_verify.verify import verify_files, verify_stream
 
     if options.frames is not None:
         if options.runs or options.run_dir:
             raise UsageError("--frames is about a file, RUN and --run-dir about a run: give one")
-        yield verify_files(options.frames, options.idx)
+        if options.live or options.quick:
+            raise UsageError("--live and --quick are about runs: name one")
+        yield shell.weighed(verify_files(options.frames, options.idx))
         return
     if options.idx is not None:
         raise UsageError("--idx belongs to --frames")
@@ -120,10 +166,47 @@ def reports(options: argparse.Namespace) -> Iterator["Report"]:
             raise UsageError(
                 "frames on stdin are verified alone: name no run beside them"
             ) from None
-        yield verify_stream(stdin)
+        yield shell.weighed(verify_stream(stdin))
         return
+    if options.live and len(runs) > 1:
+        raise UsageError("--live follows one run", found=len(runs))
     for run in runs:
-        yield verify_run(run)
+        yield shell.follow(run) if options.live else shell.verify(run)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raise UsageError for flags that do not go together."""
+    if options.jobs is not None and options.jobs < 1:
+        raise UsageError(
+            "--jobs is a number of processes", expected="at least 1", found=options.jobs
+        )
+    if options.live_for is not None and not options.live:
+        raise UsageError("--for belongs to --live")
+    if options.repair is not None:
+        if options.frames or options.idx or options.live or options.quick:
+            raise UsageError(
+                "--repair is about a run as a whole, without --frames, --live, --quick"
+            )
+
+
+def repair(options: argparse.Namespace, shell: "Shell") -> int:
+    """Repair the one run that is named; return the exit code. Raises BundleError."""
+    stdin = sys.stdin.buffer
+    assert isinstance(stdin, BufferedReader)
+    try:
+        runs = chosen_runs(options, stdin=Lines(stdin), environment=os.environ)
+    except FramesOnStdin:
+        raise UsageError("--repair is about a run, not about frames on stdin") from None
+    if len(runs) != 1:
+        raise UsageError("--repair makes one run of one", found=len(runs))
+    done = shell.repair(runs[0], options.repair)
+    if not options.quiet:
+        if options.summary_only or wants_json(options, sys.stdout):
+            print(json.dumps(done.as_json()))
+        else:
+            print(done.sentence())
+        sys.stdout.flush()
+    return done.exit_code
 
 
 def show(report: "Report", options: argparse.Namespace, *, first: bool) -> None:
@@ -142,11 +225,17 @@ def show(report: "Report", options: argparse.Namespace, *, first: bool) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Verify what the command line names; return the severest exit code."""
+    """Verify or repair what the command line names; return the severest exit code."""
     options = make_parser().parse_args(argv)
     codes: list[int] = []
     try:
-        for report in reports(options):
+        check_options(options)
+        from pm_verify.shell import Shell
+
+        shell = Shell(options)
+        if options.repair is not None:
+            return repair(options, shell)
+        for report in reports(options, shell):
             first = not codes
             codes.append(report.exit_code)
             show(report, options, first=first)

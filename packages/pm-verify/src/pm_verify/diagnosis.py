@@ -8,7 +8,7 @@ from pm_frames.damage import Damage
 from pm_frames.frames import Frame
 from pm_frames.index import read_index
 from pm_frames.layout import Version, header_size, idx_size
-from pm_frames.scan import scan_shard
+from pm_frames.scan import Start, scan_shard
 from pm_verify.findings import Code, Scene
 from pm_verify.shard_result import ShardResult
 
@@ -40,6 +40,11 @@ CODE_OF_KIND: Final = {
 }
 TRUNCATING: Final = frozenset({Code.TORN_TAIL, Code.ZERO_TAIL})
 
+# Findings that put no record in doubt: it is there, and its place and payload prove themselves.
+NOTHING_LOST: Final = frozenset(
+    {Code.IDX_SHORT, Code.IDX_TORN, Code.IDX_OFFSET, Code.IDX_PAYLOAD_LEN, Code.IDX_PAYLOAD_CRC}
+)
+
 # What can follow in the file, in words for the message.
 AFTERWARDS: Final = {
     "tail": "nothing readable follows",
@@ -49,15 +54,21 @@ AFTERWARDS: Final = {
 
 
 def diagnose(
-    result: ShardResult, scene: Scene, frames: Path, idx: Path | None, *, growing: bool
+    result: ShardResult,
+    scene: Scene,
+    frames: Path,
+    idx: Path | None,
+    *,
+    growing: bool,
+    start: Start = Start(),  # noqa: B008 - a tuple
 ) -> None:
-    """Scan a shard from its beginning and put everything that is found into `result`.
+    """Scan a shard from `start` on and put everything that is found into `result`.
 
     With `growing`, what a crash could have left at the end is only not finished yet.
     """
     surplus: int | None = None
     of_next_frame: list[Damage] = []
-    for item in scan_shard(frames, idx):
+    for item in scan_shard(frames, idx, start=start):
         if isinstance(item, Frame):
             for damage in of_next_frame:
                 note_damage(result, scene, _as_entry(damage, item))
@@ -141,6 +152,8 @@ def note_damage(result: ShardResult, scene: Scene, damage: Damage) -> None:
         code = Code.LENGTH_MISMATCH  # records follow: it is the length that is wrong, not the end
     if code is Code.IDX_MISSING:
         return  # whether an index is missing is known before the scan, and not always wrong
+    if result.sound_until_mono_ns is None and code not in NOTHING_LOST:
+        result.sound_until_mono_ns = result.rx_mono_ns_last or 0
     name = result.frames_path if damage.file == "frames" else result.idx_path
     if damage.file == "frames":
         result.note_frames_error(damage.offset)

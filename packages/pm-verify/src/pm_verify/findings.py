@@ -4,12 +4,13 @@
 released, keeps its meaning for ever; a finding that nobody can raise any more keeps its row.
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pm_frames.command import ExitCode
 
@@ -32,7 +33,9 @@ _ABSENT = ExitCode.USAGE
 _RESTORE = "restore {file} from a copy; what is here is not what was written"
 _KEEP = "keep both files as they are; nothing in the bundle can decide, a sealed copy could"
 _NEWER = "verify with the pm-verify of the release that wrote this bundle"
-_WHOLE = "nothing: readers stop at the last whole record, and everything before it is intact"
+_WHOLE = "everything before it is intact and readers stop there; a bundle without it: {repair}"
+_RECUT = "restore {file} from a copy, or cut the slice again"
+_SALVAGE = "restore {file} from a copy, or keep what can be proved: {repair}"
 
 
 class Code(Enum):
@@ -61,7 +64,7 @@ class Code(Enum):
         "PMV004",
         _TOLERABLE,
         "the run was not closed cleanly (no seal.json): nothing states where it ended",
-        "nothing for this run, its whole records can be used; find out why pm-capture was killed",
+        "find out why pm-capture was killed; its whole records can be used, or be sealed: {repair}",
     )
     FATAL = Kind(
         "PMV005",
@@ -74,6 +77,12 @@ class Code(Enum):
         _CORRUPT,
         "a file is there and cannot be read, so nothing vouches for it",
         "make {file} readable (permissions, disk) and run: pm-verify {run}",
+    )
+    NOT_EXAMINED = Kind(
+        "PMV007",
+        _CORRUPT,
+        "the process that read this shard died, so nothing vouches for it",
+        "find out what killed it (memory?) and run: pm-verify --jobs 1 {run}",
     )
 
     # manifest.json and universe/
@@ -140,23 +149,23 @@ class Code(Enum):
         "PMV022", _TOLERABLE, "the file ends in zero bytes (power cut before a sync)", _WHOLE
     )
     TRAILING_GARBAGE = Kind(
-        "PMV023", _CORRUPT, "bytes after the last record in which no record can be found", _WHOLE
+        "PMV023", _CORRUPT, "bytes after the last record in which no record can be found", _SALVAGE
     )
-    BAD_MAGIC = Kind("PMV024", _CORRUPT, "no record begins where one must", _RESTORE)
+    BAD_MAGIC = Kind("PMV024", _CORRUPT, "no record begins where one must", _SALVAGE)
     CRC_MISMATCH = Kind(
         "PMV025",
         _CORRUPT,
         "the payload does not have the CRC-32 that its header states",
-        _RESTORE,
+        _SALVAGE,
     )
     LENGTH_MISMATCH = Kind(
         "PMV026",
         _CORRUPT,
         "payload_len of the header is wrong: checksum or index prove another",
-        _RESTORE,
+        _SALVAGE,
     )
     LENGTH_OVER_LIMIT = Kind(
-        "PMV027", _CORRUPT, "the header states a payload above the limit of the format", _RESTORE
+        "PMV027", _CORRUPT, "the header states a payload above the limit of the format", _SALVAGE
     )
     UNSUPPORTED_VERSION = Kind(
         "PMV028",
@@ -171,16 +180,29 @@ class Code(Enum):
         _NEWER,
     )
     MIXED_VERSIONS = Kind(
-        "PMV030", _CORRUPT, "a record of another version than the first", _RESTORE
+        "PMV030", _CORRUPT, "a record of another version than the first", _SALVAGE
     )
     STAMP_BACKWARDS = Kind(
         "PMV031",
         _CORRUPT,
         "rx_mono_ns is before that of the record before, which no writer makes",
-        _RESTORE,
+        _SALVAGE,
     )
     FRAME_MISSING = Kind(
-        "PMV032", _CORRUPT, "the index lists a record that is not in .frames", _RESTORE
+        "PMV032", _CORRUPT, "the index lists a record that is not in .frames", _SALVAGE
+    )
+    WATERMARK_PASSED = Kind(
+        "PMV033",
+        _CORRUPT,
+        "a record came to light that is stamped before a watermark which was there already",
+        "keep the bundle and report it: followers of this run may have missed the record",
+    )
+
+    ARCHIVE_DAMAGED = Kind(
+        "PMV034",
+        _CORRUPT,
+        "an archived .frames cannot be read from here on; what it holds behind is not judged",
+        "restore {file} from a copy, or the .frames that it was made of",
     )
 
     # capture/shard_NN.idx
@@ -188,9 +210,7 @@ class Code(Enum):
         "PMV040",
         _TOLERABLE,
         "there is no .idx, so the headers have nothing to be compared with",
-        "make one from the frames: python -c "
-        '"from pathlib import Path as P; from pm_frames.index import rebuild_index as r; '
-        "r(P(r'{frames}'), P(r'{idx}'))\"",
+        "make a bundle with one, from the frames: {repair}",
     )
     IDX_SHORT = Kind(
         "PMV041",
@@ -199,7 +219,10 @@ class Code(Enum):
         _WHOLE,
     )
     IDX_TORN = Kind(
-        "PMV042", _TOLERABLE, "the index ends inside an entry (killed while writing)", _WHOLE
+        "PMV042",
+        _TOLERABLE,
+        "the index ends inside an entry (killed while writing) or in zeros (power cut)",
+        _WHOLE,
     )
     IDX_LONG = Kind(
         "PMV043",
@@ -208,7 +231,7 @@ class Code(Enum):
         _WHOLE,
     )
     IDX_OFFSET = Kind(
-        "PMV044", _CORRUPT, "offset_frames of the entry is not where its record begins", _RESTORE
+        "PMV044", _CORRUPT, "offset_frames of the entry is not where its record begins", _SALVAGE
     )
     IDX_RX_MONO = Kind(
         "PMV045",
@@ -226,19 +249,19 @@ class Code(Enum):
         "PMV047",
         _CORRUPT,
         "payload_len of the entry differs; the record's is proved by its checksum",
-        _RESTORE,
+        _SALVAGE,
     )
     IDX_PAYLOAD_CRC = Kind(
         "PMV048",
         _CORRUPT,
         "payload_crc32 of the entry differs; the record's is proved by its payload",
-        _RESTORE,
+        _SALVAGE,
     )
     FRAME_NOT_INDEXED = Kind(
-        "PMV049", _CORRUPT, "a sound record that the index does not list", _RESTORE
+        "PMV049", _CORRUPT, "a sound record that the index does not list", _SALVAGE
     )
     IDX_EXTRA_ENTRY = Kind(
-        "PMV050", _CORRUPT, "an index entry that has no record and no room for one", _RESTORE
+        "PMV050", _CORRUPT, "an index entry that has no record and no room for one", _SALVAGE
     )
 
     # runlog.ndjson
@@ -307,6 +330,27 @@ class Code(Enum):
         "find out where {file} came from; it is not part of what was sealed",
     )
 
+    # repair.json, slice.json, merge.json
+    REPAIR_DAMAGED = Kind(
+        "PMV090", _CORRUPT, "repair.json is not the JSON object of a repair", _RESTORE
+    )
+
+    SLICE_DAMAGED = Kind(
+        "PMV091",
+        _CORRUPT,
+        "slice.json, or a map of where the slice comes from, is not as one must be",
+        _RECUT,
+    )
+    SLICE_DISAGREES = Kind(
+        "PMV092", _CORRUPT, "slice.json states another value than the files have", _RECUT
+    )
+    MERGE_DAMAGED = Kind(
+        "PMV093", _CORRUPT, "merge.json is not the JSON object of a merge", _RESTORE
+    )
+    MERGE_DISAGREES = Kind(
+        "PMV094", _CORRUPT, "merge.json states another value than the files have", _RESTORE
+    )
+
     @property
     def id(self) -> str:
         """The stable code, for example `PMV021`."""
@@ -318,6 +362,11 @@ class Code(Enum):
         return self.value.exit_code
 
 
+# Frame and index state different stamps, and nothing in the two files can tell which is right.
+UNDECIDED: Final = frozenset({Code.IDX_RX_MONO, Code.IDX_RX_WALL})
+OF_WHOLE_FILES: Final = frozenset({Code.FILE_DIGEST, Code.LISTED_FILE_MISSING})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that is wrong, where it is, and what to type next.
@@ -325,7 +374,7 @@ class Finding:
     `offset` and `end` are bytes in `file` (half-open), `ordinal` counts the frames or index
     entries of the shard from 0. `extent` is what follows a damage in its file: nothing readable
     ("tail"), readable records ("hole"), or the record itself, sound ("entry"). `expected` and
-    `found` are JSON values.
+    `found` are JSON values. `explained` is true where other findings say which records it is about.
     """
 
     code: Code
@@ -339,6 +388,7 @@ class Finding:
     extent: str | None = None
     expected: object = None
     found: object = None
+    explained: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
@@ -374,6 +424,13 @@ class Scene:
     root: Path | None
     shard: int | None = None
 
+    def _repair(self) -> str:
+        """Return the command that makes a sound bundle of this one, as a person would type it."""
+        if self.root is None:
+            return "pm-verify --repair OUT RUN, for the run that it belongs to"
+        run = str(self.root)
+        return f"pm-verify --repair {shlex.quote(f'{run}-repaired')} {shlex.quote(run)}"
+
     def finding(
         self,
         code: Code,
@@ -394,6 +451,7 @@ class Scene:
             "file": full,
             "frames": f"{stem}.frames",
             "idx": f"{stem}.idx",
+            "repair": self._repair(),
         }
         return Finding(
             code=code,
@@ -411,15 +469,22 @@ class Scene:
 
 
 class Tally:
-    """Findings of one source in bounded memory: all are counted, the first of each code listed."""
+    """Findings of one source in bounded memory: all are counted, the first of each code listed.
+
+    `sorts` has one finding of every sort that weighs alike, whether it is listed or not.
+    """
 
     def __init__(self) -> None:
         self.listed: list[Finding] = []
         self.counts: Counter[Code] = Counter()
+        self.sorts: dict[tuple[Code, bool, str], Finding] = {}
 
     def add(self, finding: Finding) -> None:
         """Count a finding, and keep it while its code has not filled its part of the list."""
         self.counts[finding.code] += 1
+        # A file name has its say in the weight of whole files only, of which there are few.
+        file = finding.file if finding.code in OF_WHOLE_FILES else ""
+        self.sorts.setdefault((finding.code, finding.explained, file.partition("/")[0]), finding)
         if self.counts[finding.code] <= LISTED_PER_CODE_MAX:
             self.listed.append(finding)
 

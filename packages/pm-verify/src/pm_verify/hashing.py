@@ -1,10 +1,13 @@
 """Reading a file forwards, and taking its SHA-256 on the way."""
 
 import hashlib
-import os
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
+
+from pm_frames.errors import CorruptArchive
+from pm_verify.opening import ShardBytes
 
 DRAIN_BYTES: Final = 1 << 20
 # SHA-256 takes longer than everything else that is done with a byte, and runs beside it: the digest of
@@ -13,14 +16,22 @@ THREADED_BYTES_MIN: Final = 8 << 20
 
 
 class Reader:
-    """A file read forwards once, hashed if asked; `read` is that of a binary file."""
+    """A file read forwards once, hashed if asked; `read` is that of a binary file.
 
-    def __init__(self, file: BinaryIO, *, hashing: bool) -> None:
-        self._file = file
+    `tell` is told how many bytes each read has brought, for whoever shows progress. An archive that cannot be
+    read any further ends there, and `damage` says why; there is no digest then.
+    """
+
+    def __init__(
+        self, source: ShardBytes, *, hashing: bool, tell: Callable[[int], None] | None = None
+    ) -> None:
+        self._file = source.file
+        self._tell = tell
         self._running = hashlib.sha256() if hashing else None
-        large = hashing and os.fstat(file.fileno()).st_size >= THREADED_BYTES_MIN
+        large = hashing and source.size >= THREADED_BYTES_MIN
         self._thread = ThreadPoolExecutor(max_workers=1) if large else None
         self._under_way: Future[None] | None = None
+        self.damage: CorruptArchive | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -33,10 +44,19 @@ class Reader:
     ) -> None:
         if self._thread is not None:
             self._thread.shutdown()
+        self._file.close()
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes, fewer than `size` only at the end of the file."""
-        data = self._file.read(size)
+        if self.damage is not None:
+            return b""
+        try:
+            data = self._file.read(size)
+        except CorruptArchive as error:
+            self.damage = error
+            return b""
+        if self._tell is not None:
+            self._tell(len(data))
         if self._running is None:
             return data
         if self._thread is None:
@@ -54,7 +74,7 @@ class Reader:
         while self.read(DRAIN_BYTES):
             pass
         self._finish()
-        return self._running.hexdigest()
+        return None if self.damage else self._running.hexdigest()
 
     def _finish(self) -> None:
         if self._under_way is not None:

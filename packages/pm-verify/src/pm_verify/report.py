@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pm_frames.command import ExitCode, severest
 from pm_verify.findings import Code, Finding
+from pm_verify.modes import Mode, weigh
 from pm_verify.shard_result import ShardResult
 
 
@@ -14,7 +15,10 @@ class Report:
     """What pm-verify says about one run, one pair of files, or one stream.
 
     `state` is that of the run (running, ended, fatal, crashed), or missing, files, stream.
-    `counts` has every finding, `findings` at most 20 of each code and file pair.
+    `counts` has every finding, `findings` at most 20 of each code and file pair, `sorts` one of every sort
+    that weighs alike. `quick` says that payloads and digests were not looked at.
+    `point_in_time_mono_ns` is the last instant up to which every shard has every frame; None where
+    nothing stands against the end of the run.
     """
 
     run_dir: str | None
@@ -23,16 +27,26 @@ class Report:
     summaries: tuple[ShardResult, ...]
     findings: tuple[Finding, ...]
     counts: Counter[Code]
+    sorts: tuple[Finding, ...] = ()
+    mode: Mode = Mode.STRICT
+    quick: bool = False
+    point_in_time_mono_ns: int | None = None
 
     @property
     def exit_code(self) -> ExitCode:
-        """Return the severest code that any finding asks for."""
-        return severest(code.exit_code for code in self.counts)
+        """Return the severest code that any finding asks for in this mode."""
+        return self.weight(self.mode)
+
+    def weight(self, mode: Mode) -> ExitCode:
+        """Return the severest code that any finding asks for in a mode."""
+        if mode is Mode.POINT_IN_TIME and self.point_in_time_mono_ns == 0:
+            return ExitCode.CORRUPT  # damaged from the first frame on
+        return severest(weigh(finding, mode) for finding in self.sorts)
 
     @property
     def ok(self) -> bool:
-        """Return whether there is nothing to say."""
-        return not self.counts
+        """Return whether nothing stands in the way of a reader in this mode."""
+        return self.exit_code is ExitCode.OK
 
     @property
     def records(self) -> int:
@@ -65,7 +79,10 @@ class Report:
         """Return everything as JSON values."""
         return {
             **self.summary_json(),
+            "mode": str(self.mode),
+            "quick": self.quick,
             "verdict": self.verdict(),
+            "point_in_time_mono_ns": self.point_in_time_mono_ns,
             "summaries": [shard.as_json() for shard in self.summaries],
             "finding_counts": {code.id: count for code, count in sorted_counts(self.counts)},
             "findings": [finding.as_json() for finding in self.findings],
@@ -76,7 +93,9 @@ class Report:
         what = _counted(self.records, "frame")
         if self.state not in ("files", "stream"):
             what += f" in {_counted(len(self.summaries), 'shard')}"
-        if self.ok:
+        if not self.counts:
+            if self.quick:
+                return f"{what}: headers and index agree; payloads and digests were not read"
             sealed = self.state == "ended"
             return f"{what}: " + (
                 "every byte is what was written"
@@ -87,6 +106,7 @@ class Report:
         others = sum(self.counts.values()) - 1
         also = f", and {_counted(others, 'other finding')}" if others else ""
         opening = {
+            ExitCode.OK: f"{what} whole and sound, which is enough for {self.mode}",
             ExitCode.USAGE: "nothing was verified",
             ExitCode.FINDINGS: f"{what} whole and sound, with a reservation",
         }.get(self.exit_code, f"NOT what was written ({what} sound)")
@@ -138,7 +158,7 @@ def _shown(value: object) -> str:
 
 def _severity(finding: Finding) -> tuple[int, str]:
     order = (ExitCode.CORRUPT, ExitCode.FINDINGS, ExitCode.USAGE)
-    return order.index(finding.exit_code), finding.code.id
+    return order.index(finding.code.exit_code), finding.code.id
 
 
 def _place(finding: Finding) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from pm_verify.findings import Finding, Tally
+from pm_verify.sweep import NOTHING, Agreement
 
 
 @dataclass(slots=True)
@@ -12,7 +13,9 @@ class ShardResult:
     `records` counts frames that are whole and sound, `errors` the damaged places in .frames, of
     which `crc_mismatch` are payloads that miss their CRC. `last_good_offset` is the end of the
     last sound record before `first_bad_offset`. Stamps are those of the first and last sound record.
-    `idx_expected` is false where frames alone were asked about.
+    `idx_expected` is false where frames alone were asked about. `agreed` is what needs no repair: up to
+    there frames and index are right in everything. `sound_until_mono_ns` is the stamp of the last record before
+    the first damage in either file, 0 where there is none; None without damage.
     """
 
     shard: int | None
@@ -37,6 +40,8 @@ class ShardResult:
     frames_sha256: str | None = None
     idx_sha256: str | None = None
     idx_expected: bool = True
+    agreed: Agreement = NOTHING
+    sound_until_mono_ns: int | None = None
     tally: Tally = field(default_factory=Tally)
 
     @property

@@ -36,6 +36,11 @@ BATCH_BYTES_MAX = 4 << 20
 Checksum = Callable[[Any], int]
 
 
+def unread(payload: object) -> int:
+    """Stand for a checksum where payloads are not to be judged; never called."""
+    raise AssertionError(payload)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Some index entries, the bytes that they should describe, and what went before.
@@ -71,6 +76,9 @@ class Agreement:
     last: bytes = b""
 
 
+NOTHING = Agreement()
+
+
 @cache
 def prefixes(version: Version) -> frozenset[bytes]:
     """Return the openings that a record may have: magic, version, and known critical flags."""
@@ -98,7 +106,7 @@ def plain(batch: Batch, /) -> int:
             or data[at + MIRRORED_START : body]
             != entries[ordinal * step + 8 : ordinal * step + step]
             or data[at : at + PREFIX_SIZE] not in openings
-            or checksum(view[body:end]) != entry[-1]
+            or (checksum is not unread and checksum(view[body:end]) != entry[-1])
         ):
             return ordinal
         at, before = end, entry[1]
@@ -118,15 +126,16 @@ def sweep(
     *,
     engine: Engine,
     checksum: Checksum,
+    agreement: Agreement = NOTHING,
 ) -> Agreement:
-    """Read frames and index in step from their beginnings, as far as they agree.
+    """Read frames and index in step, as far as they agree, and return the whole agreement.
 
-    Both files are left wherever reading stopped, which may be behind the agreement.
+    Both begin where `agreement` ends, and are left wherever reading stopped, which may be behind the new
+    one. With the checksum `unread` payloads are passed over.
     """
     step = idx_size(version)
     unpack = IDX[version].unpack_from
-    agreement = Agreement()
-    mono_before = 0
+    mono_before = unpack(agreement.last)[1] if agreement.records else 0
     while block := idx.read(step * ENTRIES_PER_READ):
         whole = len(block) - len(block) % step
         at = 0

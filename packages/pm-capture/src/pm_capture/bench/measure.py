@@ -152,7 +152,7 @@ def report(run_dir: Path, sent: Sent) -> dict[str, Any]:
     lines = (run_dir / paths.METRICS_GLOBAL).read_bytes().splitlines()
     durations = merged(json.loads(line)["histograms"] for line in lines)
     elapsed_ns = sent.ended_ns - sent.began_ns
-    versions = manifest["versions"]
+    versions, transport = manifest["versions"], manifest["environment"]["transport"]
     return {
         "run_id": seal["run_id"],
         "run_dir": str(run_dir),
@@ -166,7 +166,7 @@ def report(run_dir: Path, sent: Sent) -> dict[str, Any]:
         "reads": durations["write_ns"]["count"],
         "connections": sent.connections,
         "loop": manifest["environment"]["event_loop"],
-        "transport": f"websockets {versions.get('websockets', 'unknown')}",
+        "transport": f"{transport} {versions.get(transport, 'unknown')}",
         "python": manifest["environment"]["python"],
     }
 

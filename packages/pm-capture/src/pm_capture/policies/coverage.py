@@ -8,7 +8,7 @@ does not look like a fault. The tokens of the start have no grace: before their 
 nothing, and says so. What is counted costs nothing per heartbeat but the few young ones.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -27,9 +27,8 @@ class Coverage:
         """`token_ids` are due at once; those that come later have `grace_ns`."""
         self._grace_ns = grace_ns
         self._assigned = set(token_ids)
-        # Token -> when its first book came, and token -> when its grace ends.
-        self._first_seen: dict[str, int] = {}
-        self._young: dict[str, int] = {}
+        self._seen: set[str] = set()
+        self._young: dict[str, int] = {}  # token -> when its grace ends
         self._counted: Covered | None = None
         self._counted_at = 0
 
@@ -44,28 +43,19 @@ class Coverage:
         """Forget tokens that the shard no longer has to deliver."""
         for token_id in token_ids:
             self._assigned.discard(token_id)
-            self._first_seen.pop(token_id, None)
+            self._seen.discard(token_id)
             self._young.pop(token_id, None)
 
-    def books_received(self, token_ids: Iterable[str], now: int) -> None:
+    def books_received(self, token_ids: Iterable[str]) -> None:
         """Take note of a `book` event for each token."""
         for token_id in token_ids:
-            if token_id in self._assigned and token_id not in self._first_seen:
-                self._first_seen[token_id] = now
+            if token_id in self._assigned:
+                self._seen.add(token_id)
                 self._young.pop(token_id, None)
-
-    @property
-    def seen(self) -> Set[str]:
-        """Tokens whose first book has come."""
-        return self._first_seen.keys()
-
-    def first_seen(self, token_id: str) -> int | None:
-        """Return when the first book of a token came."""
-        return self._first_seen.get(token_id)
 
     def missing(self) -> list[str]:
         """Return the assigned tokens without a book, in order; the young ones too."""
-        return sorted(self._assigned - self._first_seen.keys())
+        return sorted(self._assigned - self._seen)
 
     def counted(self, now: int, *, every_ns: int = 0) -> Covered:
         """Return the counts as they are now, or as they were less than `every_ns` ago."""
@@ -77,4 +67,4 @@ class Coverage:
         for token_id in [token_id for token_id, due in self._young.items() if due <= now]:
             del self._young[token_id]
         assigned = len(self._assigned)
-        return Covered(len(self._first_seen), assigned - len(self._young), assigned)
+        return Covered(len(self._seen), assigned - len(self._young), assigned)

@@ -1,208 +1,290 @@
-"""A run bundle replayed: the frames of a capture, as they arrived, to whoever subscribed to their tokens.
+"""A run bundle played: the frames of a capture as they arrived, to whoever is subscribed to their tokens.
 
-Each connection walks the bundle from its first frame, in merge order and with its timing (or a speed
-factor), from its initial subscription on, and gets every frame that mentions a token which it has
-subscribed by then. Frames are not edited: an array that opened a subscription is sent whole.
+One clock for all: the playback goes through the bundle once, in merge order, and every connection is
+served what is due then. It begins when all tokens of the first universe are subscribed, or a while after the first
+subscription, so that a client which is there by then gets the recorded first books, byte for byte. Later
+subscriptions are answered with books made of what the recording knows at that moment.
+
+Frames are not edited: one that also names other tokens is sent whole. A gap of the recording is silence, up
+to the books that ended it; a change that was recorded before them is kept back.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeGuard
 
-from pm_frames.bundle import Bundle, read_json
+from pm_frames.bundle import Bundle, RunState
+from pm_frames.continuity import Basis
 from pm_frames.errors import BundleError
 from pm_frames.frames import Frame
-from pm_frames.paths import MANIFEST
+from pm_frames.layout import Flag
+from pm_frames.merge import Item
 from pm_frames.peek import peek
-from pm_mock.catalogue import Catalogue, Event, Fees, Listing
+from pm_frames.records import CONTINUITY
+from pm_frames.runlog import read_runlog
+from pm_mock.catalogue import Catalogue
 from pm_mock.channel import Channel, Subscribe
+from pm_mock.events import Message
+from pm_mock.faultplan import ABNORMAL
+from pm_mock.faults import CloseConnection
+from pm_mock.hub import Hub
+from pm_mock.pace import SECOND_NS
+from pm_mock.recorded_books import RecordedBooks
+from pm_mock.sources.recorded_catalogue import apply_generation, catalogue_of
 from pm_mock.wire import outgoing
 
-# Frames that one connection may look at in a turn, sent or not.
-LOOK_MAX = 512
-SENT_BYTES_MAX = 1 << 18
-# A global event was recorded once by every shard; a connection gets it once.
+# Items that are played in a turn, and payload bytes.
+ITEMS_A_TURN = 512
+BYTES_A_TURN = 1 << 18
+# A global event was recorded once by every shard; it is sent once.
 GLOBALS_REMEMBERED = 1024
-
-
-class _Walk:
-    """How far a connection has walked: the next frame and when it is due."""
-
-    __slots__ = ("_frames", "_origin_ns", "_speed", "_start_ns", "due_ns", "frame", "globals_seen")
-
-    def __init__(self, frames: Iterator[Frame], *, start_ns: int, speed: float | None) -> None:
-        self._frames = frames
-        self._start_ns = start_ns
-        self._speed = speed
-        self.globals_seen: deque[bytes] = deque(maxlen=GLOBALS_REMEMBERED)
-        self.frame: Frame | None = next(frames, None)
-        self._origin_ns = self.frame.rx_mono_ns if self.frame else 0
-        self.due_ns = start_ns
-
-    def advance(self) -> None:
-        """Go to the next frame."""
-        self.frame = next(self._frames, None)
-        if self.frame is not None and self._speed is not None:
-            elapsed_ns = self.frame.rx_mono_ns - self._origin_ns
-            self.due_ns = self._start_ns + round(elapsed_ns / self._speed)
+HOLD_SECONDS = 1.0
+NS_PER_MS = 1_000_000
+# Ends of a connection that came from the venue or the way to it; any other was the recorder's own doing.
+VENUES_DOING = frozenset({"peer_closed", "exception"})
+SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+DELTAS = frozenset({"price_change"})
+CUSTOM = frozenset({"best_bid_ask", "new_market", "market_resolved"})
 
 
 class BundleSource:
-    """Replays a bundle; `speed` None is as fast as the reader takes it, 1 the original timing.
+    """Plays a bundle; `speed` None is as fast as the readers take it, 1 the original timing.
 
+    `hold_ns` after the first subscription it begins, all tokens there or not. With `disconnects` the
+    connections of a shard's tokens are closed where the recording lost them.
     `deadline_reached` raises `BundleError` where the bundle is damaged.
     """
 
-    def __init__(self, bundle: Bundle, *, speed: float | None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        bundle: Bundle,
+        *,
+        speed: float | None,
+        hold_ns: int = round(HOLD_SECONDS * SECOND_NS),
+        disconnects: bool = False,
+    ) -> None:
+        self._hub = hub
         self._bundle = bundle
         self._speed = speed
-        self._walks: dict[Channel, _Walk] = {}
-        self.catalogue = catalogue_of(bundle)
+        self._hold_ns = hold_ns
+        self._disconnects = disconnects
+        self.catalogue: Catalogue = catalogue_of(bundle)
+        self._books = RecordedBooks(self.catalogue, basis_of(bundle))
+        self._items = items_of(bundle)
+        self._next: tuple[int, int, Item] | None = next(self._items, None)
+        self._origin_ns = self._last_ns = _stamp(self._next[2]) if self._next else 0
+        self._wall_offset_ns = _wall_offset_ns(bundle)
+        self._awaited = {
+            token for listing in self.catalogue.listings() for token in listing.token_ids or ()
+        }
+        self._hold_until_ns: int | None = None
+        self._start_ns: int | None = None
+        self._channels: dict[Channel, None] = {}
+        self._closings: list[CloseConnection] = []
+        self._globals: deque[bytes] = deque(maxlen=GLOBALS_REMEMBERED)
+        self._played = 0
+        self._withheld = 0
+
+    # -- what the venue asks of a source --------------------------------------------------------
 
     def subscribed(self, channel: Channel, request: Subscribe, now_ns: int) -> None:
-        """Begin the walk at the initial subscription; later ones only widen what is sent."""
-        if request.initial:
-            frames = (frame for _, _, frame in self._bundle.frames())
-            self._walks[channel] = _Walk(frames, start_ns=now_ns, speed=self._speed)
+        """Answer with one array of the books that are known; before the playback, let it answer."""
+        self._channels[channel] = None
+        if self._start_ns is None:
+            if self._hold_until_ns is None:
+                self._hold_until_ns = now_ns + self._hold_ns
+            self._awaited.difference_update(request.tokens)
+            if not self._awaited:
+                self._hold_until_ns = now_ns
+        elif request.dump and (request.tokens or request.initial):
+            books = filter(None, map(self._books.compact, request.tokens))
+            channel.send(outgoing(b"[" + b",".join(books) + b"]"))
 
     def closed(self, channel: Channel) -> None:
-        self._walks.pop(channel, None)
+        self._channels.pop(channel, None)
 
     def summary_of(self, token: str) -> bytes | None:
-        """Books are not kept, so `GET /book` knows none."""
-        return None
+        """The text of `GET /book`."""
+        return self._books.summary(token)
+
+    def wall_ms(self, now_ns: int) -> int | None:
+        """The recorded wall time of this moment of the playback."""
+        if self._wall_offset_ns is None:
+            return None
+        return (self._recorded_ns(now_ns) + self._wall_offset_ns) // NS_PER_MS
 
     def deadline(self) -> int | None:
-        return min(
-            (
-                walk.due_ns
-                for channel, walk in self._walks.items()
-                if walk.frame is not None and not channel.blocked
-            ),
-            default=None,
-        )
+        if self._next is None or self._hub.blocked:
+            return None
+        if self._start_ns is None:
+            return self._hold_until_ns
+        if self._speed is None:
+            return None if self._hub.deserted else self._start_ns
+        return self._due_ns(self._next[2])
 
     def deadline_reached(self, now_ns: int) -> None:
-        """Send what is due on each connection that keeps up, a bounded amount."""
-        for channel, walk in self._walks.items():
-            sent = looked = 0
-            while (
-                walk.frame is not None
-                and walk.due_ns <= now_ns
-                and not channel.blocked
-                and looked < LOOK_MAX
-                and sent < SENT_BYTES_MAX
-            ):
-                payload = walk.frame.payload
-                if _concerns(channel, walk, payload):
-                    channel.send(outgoing(payload))
-                    sent += len(payload)
-                looked += 1
-                walk.advance()
+        """Play what is due, a bounded amount."""
+        due_ns = self.deadline()
+        if due_ns is None or due_ns > now_ns:
+            return
+        if self._start_ns is None:
+            self._start_ns = now_ns
+        items = size = 0
+        while (
+            self._next is not None
+            and items < ITEMS_A_TURN
+            and size < BYTES_A_TURN
+            and (self._speed is None or self._due_ns(self._next[2]) <= now_ns)
+        ):
+            shard_id, _, item = self._next
+            if isinstance(item, Frame):
+                self._play(shard_id, item)
+                size += len(item.payload)
+            else:
+                self._record(item)
+            items += 1
+            self._last_ns = _stamp(item)
+            self._next = next(self._items, None)
+
+    def closings(self) -> Iterable[CloseConnection]:
+        """Take the connections that the recording ends here."""
+        taken, self._closings = self._closings, []
+        return taken
 
     def counts(self) -> dict[str, int]:
-        return {}
+        """Figures for the last line of the program."""
+        return {"frames_played": self._played, "frames_withheld": self._withheld}
+
+    # -- the playback ---------------------------------------------------------------------------
+
+    def _due_ns(self, item: Item) -> int:
+        assert self._start_ns is not None
+        assert self._speed is not None
+        return self._start_ns + round((_stamp(item) - self._origin_ns) / self._speed)
+
+    def _recorded_ns(self, now_ns: int) -> int:
+        """This moment on the clock of the recording: between what was played last and what is next."""
+        if self._start_ns is None or self._speed is None:
+            return self._last_ns
+        reached = self._origin_ns + round((now_ns - self._start_ns) * self._speed)
+        if self._next is not None:
+            reached = min(reached, _stamp(self._next[2]))
+        return max(reached, self._last_ns)
+
+    def _play(self, shard_id: int, frame: Frame) -> None:
+        self._played += 1
+        payload = frame.payload
+        found = peek(payload)
+        events = self._books.frame(shard_id, frame)
+        types = frozenset(found.event_types)
+        if not types or frame.flags & Flag.BINARY:
+            return  # PONG, `[]`, an answer to what the recorder asked
+        if not found.token_ids:
+            if payload in self._globals:
+                return
+            self._globals.append(payload)
+            for event in events:
+                if event.event_type == "market_resolved" and event.winning_asset_id:
+                    self._resolve(event.winning_asset_id)
+        tokens = self._tokens_of(shard_id, found.token_ids, deltas=types <= DELTAS)
+        if found.token_ids and not tokens:
+            self._withheld += 1
+            return
+        self._hub.publish(Message(payload, tokens, custom=types <= CUSTOM))
+
+    def _tokens_of(
+        self, shard_id: int, tokens: tuple[str, ...], *, deltas: bool
+    ) -> tuple[str, ...]:
+        """The tokens whose subscribers get a frame: those that its shard had been subscribed for.
+
+        A change is of use only to whom has the book before it; in a gap of the recording nobody has.
+        """
+        shard_of, lost = self._books.continuity.shard_of, self._books.lost
+        return tuple(
+            token
+            for token in tokens
+            if shard_of(token) in (None, shard_id) and not (deltas and lost(token))
+        )
+
+    def _resolve(self, winning_token: str) -> None:
+        listing = self.catalogue.by_token(winning_token)
+        if listing is not None and listing.token_ids and not listing.closed:
+            self.catalogue.resolve(listing, listing.token_ids.index(winning_token))
+
+    def _record(self, record: Mapping[str, Any]) -> None:
+        if record["record_type"] == "universe_refresh":
+            if record.get("reason") == "APPLIED" and isinstance(record.get("universe_file"), str):
+                path = self._bundle.path / record["universe_file"]
+                if path not in self._bundle.universe_files():
+                    raise BundleError("not a universe file of the bundle", path=path)
+                apply_generation(self.catalogue, path)
+            return
+        self._books.record(record)
+        if (
+            self._disconnects
+            and record["record_type"] == "disconnect"
+            and record.get("trigger") in VENUES_DOING
+        ):
+            self._close(record)
+
+    def _close(self, record: Mapping[str, Any]) -> None:
+        code, reason = record.get("close_code"), record.get("close_reason")
+        shard_of = self._books.continuity.shard_of
+        for channel in self._channels:
+            if any(shard_of(token) == record.get("shard_id") for token in channel.tokens):
+                self._closings.append(
+                    CloseConnection(
+                        channel.number,
+                        code if _may_be_sent(code) else ABNORMAL,
+                        reason if isinstance(reason, str) else "",
+                    )
+                )
 
 
-def _concerns(channel: Channel, walk: _Walk, payload: bytes) -> bool:
-    found = peek(payload)
-    if found.globals_only:
-        if not channel.custom or payload in walk.globals_seen:
-            return False
-        walk.globals_seen.append(payload)
-        return True
-    return any(token in channel.tokens for token in found.token_ids)
+def items_of(bundle: Bundle) -> Iterator[tuple[int, int, Item]]:
+    """Frames, and the runlog records that a playback depends on, in merge order."""
+    torn_ok = bundle.state() is not RunState.ENDED
+    return bundle.merged(_records_of(bundle), torn_ok=torn_ok)
 
 
-# -- what discovery offers --------------------------------------------------------------------------
+def basis_of(bundle: Bundle) -> Basis:
+    """By what continuity is judged: the runlog, if its subscriptions name their tokens, else the flags."""
+    if bundle.runlog_path.is_file():
+        with read_runlog(bundle.runlog_path) as runlog:
+            for record in runlog:
+                if record.get("record_type") == "subscribe_attempt":
+                    return Basis.RUNLOG if "token_ids" in record else Basis.FLAGS
+    return Basis.FLAGS
 
 
-def catalogue_of(bundle: Bundle) -> Catalogue:
-    """The markets of the run's first universe, or else the pinned markets of its manifest.
+def _records_of(bundle: Bundle) -> Iterator[Mapping[str, Any]]:
+    if not bundle.runlog_path.is_file():
+        return
+    last_ns = 0
+    with read_runlog(bundle.runlog_path) as runlog:
+        for record in runlog:
+            kind, stamp = record.get("record_type"), record.get("ts_mono_ns")
+            if not isinstance(stamp, int):
+                continue
+            # Continuity records out of order are damage, which the merge names.
+            if kind in CONTINUITY or (kind == "universe_refresh" and stamp >= last_ns):
+                last_ns = max(last_ns, stamp)
+                yield record
 
-    Raises `BundleError` if there is none, or one that lacks what a listing needs.
-    """
-    files = bundle.universe_files()
-    path = files[0] if files else bundle.path / MANIFEST
-    document = read_json(path)
+
+def _stamp(item: Item) -> int:
+    return item.rx_mono_ns if isinstance(item, Frame) else int(item["ts_mono_ns"])
+
+
+def _wall_offset_ns(bundle: Bundle) -> int | None:
     try:
-        if files:
-            rows = list(document.get("markets") or ())
-        else:
-            rows = [
-                {"market_id": pinned["id"], "tokens": _pinned_tokens(pinned)}
-                for pinned in document.get("pinned_markets") or ()
-            ]
-        catalogue = Catalogue()
-        events: dict[str, Event] = {}
-        # Cursors go by rising ids, which the selection of a capture need not have kept.
-        for row in sorted(rows, key=lambda row: int(row["market_id"])):
-            event = _event(row)
-            catalogue.add(_listing(row, events.setdefault(event.event_id, event)))
-    except (AttributeError, KeyError, TypeError, ValueError) as problem:
-        raise BundleError(f"a market cannot be listed: {problem!r}", path=path) from problem
-    if not events:
-        raise BundleError("names no market to list", path=path)
-    return catalogue
+        mono, wall = bundle.manifest.get("t0_mono_ns"), bundle.manifest.get("t0_wall_ns_utc")
+    except BundleError:
+        return None
+    return wall - mono if isinstance(mono, int) and isinstance(wall, int) else None
 
 
-def _pinned_tokens(pinned: dict[str, Any]) -> list[dict[str, Any]]:
-    names: Sequence[str] = ("Yes", "No")
-    return [
-        {"token_id": token, "outcome": name}
-        for token, name in zip(pinned["token_ids"], names, strict=False)
-    ]
-
-
-def _event(row: dict[str, Any]) -> Event:
-    market_id = str(row["market_id"])
-    question = _question(row)
-    return Event(
-        event_id=str(int(row.get("event_id") or f"9{market_id}")),
-        slug=str(row.get("event_slug") or f"recorded-event-{market_id}"),
-        title=question,
-        description=question,
-        category=str(row.get("category") or "Recorded"),
-        end_date=str(row.get("end_date") or ""),
-        tags=(),
-        neg_risk_market_id=row.get("neg_risk_market_id"),
-        neg_risk_augmented=bool(row.get("neg_risk_augmented")),
-    )
-
-
-def _question(row: dict[str, Any]) -> str:
-    return str(row.get("question") or f"Recorded market {row['market_id']}")
-
-
-def _listing(row: dict[str, Any], event: Event) -> Listing:
-    market_id = str(row["market_id"])
-    condition_id = str(row.get("condition_id") or market_id)
-    question = _question(row)
-    fees = row.get("fee_schedule")
-    return Listing(
-        market_id=market_id,
-        condition_id=condition_id,
-        question_id=condition_id,
-        slug=str(row.get("slug") or f"recorded-{market_id}"),
-        question=question,
-        description=question,
-        event=event,
-        outcomes=tuple(str(token["outcome"]) for token in row["tokens"]),
-        token_ids=tuple(str(token["token_id"]) for token in row["tokens"]),
-        start_date="2020-01-01T00:00:00Z",
-        end_date=str(row.get("end_date") or ""),
-        tick_size=str(row.get("tick_size") or "0.01"),
-        min_size=str(row.get("min_size") or "5"),
-        fees=_fees(fees) if fees else None,
-        seconds_delay=int(row.get("seconds_delay") or 0),
-        version=row.get("version"),
-    )
-
-
-def _fees(schedule: dict[str, Any]) -> Fees:
-    return Fees(
-        "recorded_fees",
-        rate=str(schedule["rate"]),
-        rebate_rate=str(schedule.get("rebate_rate") or "0"),
-        exponent=str(schedule.get("exponent") or "1"),
-    )
+def _may_be_sent(code: object) -> TypeGuard[int]:
+    """Whether a close code may stand in a close frame (RFC 6455, 7.4)."""
+    return isinstance(code, int) and (code in SENDABLE or 3000 <= code < 5000)

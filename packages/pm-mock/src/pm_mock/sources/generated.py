@@ -71,6 +71,14 @@ class GeneratedSource:
         found = self._engine.book_of(token)
         return found[0].summary(found[1]) if found else None
 
+    def wall_ms(self, now_ns: int) -> int | None:
+        """The messages follow the clock of this machine."""
+        return None
+
+    def closings(self) -> tuple[()]:
+        """Only faults end a connection."""
+        return ()
+
     def deadline(self) -> int | None:
         """When something happens next: never while a reader is behind, nor at full speed unheard."""
         if self._hub.blocked:

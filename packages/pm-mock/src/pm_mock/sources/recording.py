@@ -125,6 +125,14 @@ class RecordingSource:
         """The last book that the recording has of a token."""
         return self._books.get(token)
 
+    def wall_ms(self, now_ns: int) -> int | None:
+        """A recording tells no time of the venue but in its messages."""
+        return None
+
+    def closings(self) -> tuple[()]:
+        """Only faults end a connection."""
+        return ()
+
     def deadline(self) -> int | None:
         return min(
             (

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from pm_frames.paths import SEAL
@@ -103,13 +104,14 @@ def check_seal_counts(evidence: Evidence) -> Iterator[Finding]:
             )
             continue
         for name, expected, found in _differences(shards[shard], result):
-            yield Scene(evidence.run_dir, shard).finding(
+            finding = Scene(evidence.run_dir, shard).finding(
                 Code.SEAL_DISAGREES,
                 SEAL,
                 detail=f"{name} of shard {shard}",
                 expected=expected,
                 found=found,
             )
+            yield replace(finding, explained=result.errors + result.idx_errors > 0)
     for name, found in (
         ("frames_total", total(shards, "frames")),
         ("bytes_total", total(shards, "frames_bytes")),

@@ -1,15 +1,37 @@
 """SHA256SUMS: every file that it lists, and no file of the bundle that it does not."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
-from pm_frames.paths import FATAL, MANIFEST, MISSING_TOKENS, RUNLOG, SUMS, UNSEALED
+from pm_frames.paths import (
+    FATAL,
+    MANIFEST,
+    MERGE,
+    MISSING_TOKENS,
+    PARENT,
+    QUARANTINE,
+    REPAIR,
+    RUNLOG,
+    SLICE,
+    SOURCE,
+    SUMS,
+    UNSEALED,
+)
 from pm_verify.evidence import Evidence
 from pm_verify.findings import Code, Finding
 from pm_verify.sums import file_digest
 
-BUNDLE_FILES: Final = frozenset({MANIFEST, RUNLOG, FATAL, MISSING_TOKENS})
-BUNDLE_PREFIXES: Final = ("capture/", "universe/", "metrics/", "last_frames_shard_")
+BUNDLE_FILES: Final = frozenset({MANIFEST, RUNLOG, FATAL, MISSING_TOKENS, REPAIR, SLICE, MERGE})
+BUNDLE_PREFIXES: Final = (
+    "capture/",
+    "universe/",
+    "metrics/",
+    "last_frames_shard_",
+    f"{QUARANTINE}/",
+    f"{PARENT}/",
+    f"{SOURCE}/",
+)
 
 
 def check_sums(evidence: Evidence) -> Iterator[Finding]:
@@ -39,13 +61,16 @@ def check_listed_files(evidence: Evidence) -> Iterator[Finding]:
         if name not in evidence.files:
             yield scene.finding(Code.LISTED_FILE_MISSING, name, expected=expected)
             continue
+        if evidence.quick or (name in evidence.archived and name not in digests):
+            continue  # an archive without a digest could not be read, which is a finding already
         try:
             found = digests.get(name) or file_digest(evidence.run_dir / name)
         except OSError as error:
             yield scene.finding(Code.UNREADABLE, name, detail=str(error.strerror))
             continue
         if found != expected:
-            yield scene.finding(Code.FILE_DIGEST, name, expected=expected, found=found)
+            finding = scene.finding(Code.FILE_DIGEST, name, expected=expected, found=found)
+            yield replace(finding, explained=evidence.says_where(name))
 
 
 def check_unlisted_files(evidence: Evidence) -> Iterator[Finding]:

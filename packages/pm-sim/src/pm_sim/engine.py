@@ -1,0 +1,369 @@
+"""The loop: one pass over a stream, every event to every lens.
+
+At one instant the events of the stream come first, then what is due (docs/design/simulation.md). The loop
+reads raw slots, and makes of them only what somebody looks at.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from pm_frames.continuity import State
+from pm_frames.events import NO_TOKEN, NONE, CorruptEvents, End, Event, Header, Kind, Settled, Side
+from pm_frames.events.slots import SLOT
+from pm_sim.books import Books, Slot
+from pm_sim.facts import Facts
+from pm_sim.fixed import PxE6, SzE6
+from pm_sim.lens import NEVER, Lens
+from pm_sim.markets import Market, Markets
+from pm_sim.mask import Mask
+from pm_sim.orders import Fill
+from pm_sim.resolutions import Resolution
+from pm_sim.running import Running, market_state
+from pm_sim.settings import Settings
+from pm_sim.strategy import Strategy
+from pm_sim.views import MarketState, StateChange, TopOfBook, Trade
+
+_TOB: Final = int(Kind.TOB)
+_LEVEL: Final = int(Kind.LEVEL)
+_SETTLED_BITS: Final = 0x18
+_UNSETTLED: Final = Settled.UNSETTLED << 3
+
+Make = Callable[[], Strategy]
+
+
+class _Settlement(NamedTuple):
+    due_ns: int
+    number: int
+    resolution: Resolution
+
+
+class Engine:
+    """A simulation of one stream."""
+
+    def __init__(
+        self,
+        header: Header,
+        settings: Settings,
+        strategies: Iterable[tuple[str, Make]],
+        *,
+        mask: Mask | None = None,
+        resolutions: Iterable[Resolution] = (),
+        tell_fill: Callable[[Lens, Fill], object] | None = None,
+    ) -> None:
+        """`strategies`: id, and what makes one of them; each lens gets its own."""
+        self.header = header
+        self.settings = settings
+        self.markets = Markets()
+        self.facts = Facts(self.markets)
+        self.books = Books(has_levels=bool(header.facts.get("depth")))
+        self.books.now_ns = header.t0_mono_ns
+        self.ignored = 0  # events that were not newer than the last
+        self.end: End | None = None
+        self.counts: Counter[str] = Counter()
+        self._due_ns = NEVER
+        self._is_watching = False  # levels that were taken
+        self._is_waiting = False  # orders for the end of a batch, or strategies for depth
+        self._disabled = 0
+        self._changed: set[int] = set()  # tokens whose levels changed since their last top
+        ids = self.markets.ids
+        self.lenses = [
+            Lens(
+                name,
+                settings,
+                self.facts,
+                self.books,
+                (lambda token, at_ns: False)
+                if mask is None
+                else (lambda token, at_ns: mask.covers(ids[token], at_ns)),
+            )
+            for name in settings.lenses
+        ]
+        for strategy_id, make in strategies:
+            for lens in self.lenses:
+                lens.add(make(), strategy_id)
+        if tell_fill is not None:
+            for lens in self.lenses:
+                lens.tell_fill = tell_fill
+        self._settlements = [
+            _Settlement(self._mono(one.closed_wall_ns), number, one)
+            for number, one in enumerate(resolutions)
+        ]
+        heapq.heapify(self._settlements)
+        self._regroup()
+        self._look()
+
+    # -- the stream -----------------------------------------------------------------------------
+
+    def run(self, blocks: Iterable[bytes | Event]) -> None:
+        """Take the stream as `EventReader.blocks` gives it; the first call starts the strategies."""
+        for lens in self.lenses:
+            lens.call("on_start")
+        self._look()
+        for block in blocks:
+            if isinstance(block, Event):
+                self._with_payload(block)
+            else:
+                self._plain(block)
+
+    def finish(self, end: End) -> None:
+        """Take END: what is due up to its stamp still happens, then markets are settled that end later.
+
+        Raises `CorruptEvents` if the events are not as many as END says.
+        """
+        if end.seq != self.books.seq:
+            raise CorruptEvents(
+                "END names another last event", kind="bad_count", expected=end.seq, found=self.books.seq
+            )  # fmt: skip
+        self.end = end
+        self._advance(end.ts_recv_ns + 1)
+        self.books.now_ns = max(self.books.now_ns, end.ts_recv_ns)
+        late = [
+            one._replace(due_ns=end.ts_recv_ns) if one.due_ns == NEVER else one
+            for one in self._settlements
+        ]
+        for one in sorted(late):
+            self._settle(one.resolution, one.due_ns)
+        self._settlements.clear()
+
+    def _plain(self, block: bytes) -> None:  # noqa: C901 -- the hot loop: every call costs 5 %
+        books, facts, make = self.books, self.facts.tokens, tuple.__new__
+        tops, level = books.tops, books.level
+        nearests = [lens.depth.nearest for lens in self.lenses]
+        due = self._due_ns
+        for slot in SLOT.iter_unpack(block):
+            now = slot[1]
+            if now > due:
+                due = self._advance(now)
+            kind = slot[10]
+            if kind == _TOB:
+                if slot[0] <= books.seq:
+                    self.ignored += 1
+                    continue
+                books.seq = slot[0]
+                books.now_ns = now
+                token = slot[6]
+                tops[token] = slot
+                if self._is_watching:
+                    for nearest in nearests:
+                        gate = nearest.get(token)
+                        if gate and not (slot[7] > gate[0] and NONE != slot[8] < gate[1]):
+                            due = self._watched(slot)
+                            break
+                if self._is_waiting:
+                    due = self._watched(slot)
+                groups = self._unsettled if slot[11] & _SETTLED_BITS == _UNSETTLED else self._all
+                if not groups:
+                    continue
+                known = facts.get(token)
+                if known is None:
+                    self._undefined(slot)
+                top = make(TopOfBook, slot)
+                state = make(MarketState, (known, top, slot[11] & 7))
+                for run, hook, ctx, lens in groups:
+                    try:
+                        intents = hook(ctx, top, state, lens.portfolio)
+                        if intents is None:
+                            continue
+                        first = next(intents, None)
+                    except Exception as error:
+                        due = self._raised(lens, run, error)
+                        continue
+                    if first is not None:
+                        due = self._driven(lens, run, intents, first)
+            elif kind == _LEVEL:
+                level(slot)
+                if self._depth_lenses:
+                    self._changed.add(slot[6])
+            else:
+                due = self._other(slot)
+
+    def _other(self, slot: Slot) -> int:
+        """Take a slot of a rarer kind without a payload."""
+        kind = slot[10]
+        if kind == Kind.BOOK:
+            self.books.replaced(slot)
+            if self._depth_lenses:
+                self._changed.add(slot[6])
+            return self._due_ns
+        if kind == Kind.CLOCK or not self._is_new(slot):
+            return self._due_ns
+        self.counts[Kind(kind).name.lower()] += 1
+        if slot[6] not in self.facts.tokens:
+            self._undefined(slot)
+        if kind == Kind.TRADE:
+            self._trade(slot)
+        elif kind == Kind.STATUS:
+            self._status(slot)
+        elif kind == Kind.TICK_SIZE:
+            market = self.markets.tick_changed(slot)
+            if market is not None:
+                self._tell_market(market)
+        return self._look()
+
+    def _with_payload(self, event: Event) -> None:
+        now = event.ts_recv_ns
+        if now > self._due_ns:
+            self._advance(now)
+        self.books.now_ns = max(self.books.now_ns, now)
+        market = self._stated(event)
+        if market is not None:
+            if not market.is_open:
+                self._closed(market)
+            self._tell_market(market)
+        self._look()
+
+    def _stated(self, event: Event) -> Market | None:
+        """Take what a slot with a payload states; return the market that it is about."""
+        try:
+            if event.kind == Kind.TOKEN:
+                self.markets.define(event.token, event.text())
+                self.facts.defined(event.token)
+            elif event.kind == Kind.META:
+                return self.markets.meta(event.json())
+            elif self._is_new(event):
+                self.counts[Kind(event.kind).name.lower()] += 1
+                if event.kind == Kind.MARKET:
+                    return self.markets.changed(event)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptEvents(
+                f"a payload is not what its kind has: {error!r}",
+                kind="bad_payload",
+                found=event.kind,
+            ) from error
+        return None
+
+    def _is_new(self, slot: Slot | Event) -> bool:
+        if slot[0] <= self.books.seq:
+            self.ignored += 1
+            return False
+        self.books.seq = slot[0]
+        self.books.now_ns = slot[1]
+        return True
+
+    def _undefined(self, slot: Slot) -> None:
+        if slot[6] != NO_TOKEN:
+            raise CorruptEvents(
+                "an event names a token that is not defined", kind="bad_payload", found=slot[6]
+            )
+
+    # -- what the stream says -------------------------------------------------------------------
+
+    def _watched(self, slot: Slot) -> int:
+        happened = False
+        for lens in self.lenses:
+            happened |= lens.top(slot)
+        if slot[6] in self._changed:
+            self._changed.discard(slot[6])
+            top, book = self.books.top(slot[6]), self.books.book(slot[6])
+            for lens in self._depth_lenses:
+                lens.call("on_depth", top, book, lens.portfolio)
+            happened = True
+        return self._look() if happened else self._due_ns
+
+    def _trade(self, slot: Slot) -> None:
+        trade = Trade(
+            slot[0], slot[1], slot[2], slot[6], PxE6(slot[7]), SzE6(slot[3]), Side(slot[8])
+        )
+        for lens in self.lenses:
+            lens.take(lens.exchange.traded(slot))
+            state = market_state(lens, slot[6])
+            lens.call("on_trade", trade, state, lens.portfolio)
+
+    def _status(self, slot: Slot) -> None:
+        self.books.statuses[slot[6]] = slot
+        change = StateChange(
+            slot[0], slot[1], slot[6], State(slot[11] & 7), State(slot[4]), slot[3]
+        )
+        for lens in self.lenses:
+            lens.take(lens.exchange.status(slot))
+            lens.call("on_state", change, lens.portfolio)
+
+    def _tell_market(self, market: Market) -> None:
+        change = self.facts.change(market, self.books.now_ns)
+        for lens in self.lenses:
+            lens.call("on_market", change, lens.portfolio)
+
+    def _closed(self, market: Market) -> None:
+        now = self.books.now_ns
+        for lens in self.lenses:
+            lens.closed(market, now)
+
+    # -- strategies -----------------------------------------------------------------------------
+
+    def _regroup(self) -> None:
+        """List whom tops are told, in the order of lenses and ids."""
+        groups = [
+            (run, run.strategy.on_top_of_book, run.ctx, lens)
+            for lens in self.lenses
+            for run in lens.runs
+            if not run.is_disabled and "on_top_of_book" in run.hooks
+        ]
+        self._all: Sequence[tuple[Running, Any, Any, Lens]] = groups
+        self._unsettled = [one for one in groups if one[0].strategy.sees_unsettled]
+        self._depth_lenses = [
+            lens
+            for lens in self.lenses
+            if any("on_depth" in run.hooks and not run.is_disabled for run in lens.runs)
+        ]
+
+    def _raised(self, lens: Lens, run: Running, error: Exception) -> int:
+        lens.raised(run, "on_top_of_book", error)
+        return self._look()
+
+    def _driven(self, lens: Lens, run: Running, intents: Any, first: Any) -> int:
+        lens.drive(run, intents, first, "on_top_of_book")
+        lens.settle_down()
+        return self._look()
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def _advance(self, before_ns: int) -> int:
+        """Let everything happen that is due before a time; return what is due then."""
+        while self._settlements and self._settlements[0].due_ns < before_ns:
+            one = heapq.heappop(self._settlements)
+            for lens in self.lenses:
+                lens.advance(one.due_ns)
+            self._settle(one.resolution, one.due_ns)
+        for lens in self.lenses:
+            lens.advance(before_ns)
+        return self._look()
+
+    def _settle(self, resolution: Resolution, now_ns: int) -> None:
+        numbers = self.markets.numbers
+        payouts = {
+            numbers[token]: payout
+            for token, payout in resolution.payouts_e6.items()
+            if token in numbers
+        }
+        market = self.markets.of(next(iter(payouts))) if payouts else None
+        if market is None or market.payouts_e6 is not None or set(market.tokens) != set(payouts):
+            self.counts["resolutions_passed_over"] += 1
+            return
+        self.markets.resolve(market, payouts)
+        self.books.now_ns = max(self.books.now_ns, now_ns)
+        self._closed(market)
+        self._tell_market(market)
+
+    def _look(self) -> int:
+        """Say when the next thing is due, and note whether a lens waits for tops."""
+        due = self._settlements[0].due_ns if self._settlements else NEVER
+        watching, waiting, disabled = False, bool(self._depth_lenses), 0
+        for lens in self.lenses:
+            disabled += lens.disabled
+            due = min(due, lens.due_ns)
+            watching = watching or bool(lens.depth.nearest)
+            waiting = waiting or lens.exchange.is_waiting
+        self._is_watching, self._is_waiting = watching, waiting
+        if disabled != self._disabled:
+            self._disabled = disabled
+            self._regroup()
+        self._due_ns = due
+        return due
+
+    def _mono(self, wall_ns: int | None) -> int:
+        """Return a time of UTC on the receive clock; `NEVER` where that is not known."""
+        if wall_ns is None or self.header.t0_wall_ns < 0:
+            return NEVER
+        return self.header.t0_mono_ns + wall_ns - self.header.t0_wall_ns

@@ -1,0 +1,60 @@
+"""Hindsight masks: times in which a book is suspected to have been frozen (docs/spec/mask.md, `pm-audit`).
+
+A mask knows what nobody could know at the time. It only ever takes fills away, or labels them, and the
+result says which mask it was.
+"""
+
+import hashlib
+import json
+from bisect import bisect_right
+from pathlib import Path
+from typing import Final
+
+from pm_frames.command import UsageError
+from pm_frames.errors import MissingFile
+
+FORMAT: Final = "pm-mask-1"
+
+
+class Mask:
+    """Intervals of the receive clock by token id."""
+
+    def __init__(self, sha256: str, intervals: dict[str, list[tuple[int, int]]]) -> None:
+        """`intervals`: from, and before what; of one token they do not overlap."""
+        self.sha256 = sha256
+        self.intervals = sum(map(len, intervals.values()))
+        self._starts = {token: [one[0] for one in sorted(of)] for token, of in intervals.items()}
+        self._stops = {token: [one[1] for one in sorted(of)] for token, of in intervals.items()}
+
+    def covers(self, token_id: str, at_ns: int) -> bool:
+        """Say whether a token is suspected at a moment."""
+        starts = self._starts.get(token_id)
+        if starts is None:
+            return False
+        at = bisect_right(starts, at_ns) - 1
+        return at >= 0 and at_ns < self._stops[token_id][at]
+
+
+def read_mask(path: Path, run_id: str | None) -> Mask:
+    """Read a mask of this run. Raises `MissingFile`, `UsageError` for another format or run."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MissingFile("no such mask", path=path) from error
+    try:
+        facts = json.loads(data)
+        if facts["format"] != FORMAT:
+            raise UsageError(
+                "a mask of another format", path=path, expected=FORMAT, found=facts["format"]
+            )
+        if facts["run_id"] != run_id:
+            raise UsageError(
+                "a mask of another run", path=path, expected=run_id, found=facts["run_id"]
+            )
+        intervals: dict[str, list[tuple[int, int]]] = {}
+        for one in facts["intervals"]:
+            span = int(one["from_mono_ns"]), int(one["to_mono_ns"])
+            intervals.setdefault(str(one["token_id"]), []).append(span)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"not a mask: {error!r}", path=path) from error
+    return Mask(hashlib.sha256(data).hexdigest(), intervals)

@@ -1,0 +1,193 @@
+"""A strategy in one lens of a run: its context, its hooks, and what becomes of it when it raises."""
+
+import traceback
+from collections.abc import Mapping, Sequence
+from random import Random
+from types import MappingProxyType
+from typing import Any, Final, Protocol, cast
+
+from pm_sim.books import Books
+from pm_sim.depth import Depth
+from pm_sim.exchange import Exchange, Terms
+from pm_sim.facts import Facts
+from pm_sim.fixed import ONE, PxE6, SzE6
+from pm_sim.hashing import FORBIDDEN
+from pm_sim.intents import Buy, Cancel, Convert, Intent, Merge, Sell, Timer
+from pm_sim.orders import Tif, Urgency
+from pm_sim.set_views import Sets
+from pm_sim.sets import LensSets
+from pm_sim.strategy import Strategy
+from pm_sim.views import Book, MarketState, OpenOrder, TokenFacts
+
+# Fills, rejections and timers at one instant: more than this is a strategy that answers itself for ever.
+CALLS_AT_ONE_INSTANT_MAX: Final = 10_000
+
+
+class IntentError(ValueError):
+    """A strategy has yielded what is no intent."""
+
+
+class World(Protocol):
+    """What all strategies of a lens look at."""
+
+    books: Books
+    facts: Facts
+    exchange: Exchange
+    depth: Depth
+    terms: Terms
+
+
+class RunningContext:
+    """The `Context` of one strategy in one lens."""
+
+    __slots__ = ("_parameters", "_random", "_sets", "_strategy_id", "_world")
+
+    def __init__(self, strategy: Strategy, strategy_id: str, world: World, seed: int) -> None:
+        """Bind a strategy to its lens."""
+        self._strategy_id = strategy_id
+        self._world = world
+        self._sets = LensSets(world)
+        self._parameters = MappingProxyType(parameters_of(strategy))
+        self._random = Random(f"{seed}|{strategy_id}")
+
+    @property
+    def strategy_id(self) -> str:
+        """See `Context`, here and below."""
+        return self._strategy_id
+
+    @property
+    def parameters(self) -> Mapping[str, int | str]:
+        return self._parameters
+
+    @property
+    def now_ns(self) -> int:
+        return self._world.books.now_ns
+
+    @property
+    def seq(self) -> int:
+        return self._world.books.seq
+
+    @property
+    def random(self) -> Random:
+        return self._random
+
+    @property
+    def sets(self) -> Sets:
+        return self._sets
+
+    def tokens(self) -> Sequence[int]:
+        return tuple(self._world.facts.tokens)
+
+    def token(self, token_id: str) -> int | None:
+        return self._world.facts.markets.numbers.get(token_id)
+
+    def facts(self, token: int) -> TokenFacts:
+        return self._world.facts.tokens[token]
+
+    def market_state(self, token: int) -> MarketState | None:
+        return market_state(self._world, token)
+
+    def book(self, token: int) -> Book:
+        return self._world.books.book(token)
+
+    def open_orders(self) -> tuple[OpenOrder, ...]:
+        return tuple(
+            OpenOrder(
+                one.order_id, one.token, one.side, one.limit_px_e6, SzE6(left), one.tag, resting
+            )
+            for one, left, resting in self._world.exchange.open_orders()
+            if one.strategy_id == self._strategy_id
+        )
+
+
+class Running:
+    """One strategy in one lens."""
+
+    def __init__(self, strategy: Strategy, strategy_id: str, world: World, seed: int) -> None:
+        """Take a strategy that nothing else uses."""
+        self.strategy = strategy
+        self.strategy_id = strategy_id
+        self.ctx = RunningContext(strategy, strategy_id, world, seed)
+        self.hooks = frozenset(
+            name
+            for name in dir(Strategy)
+            if name.startswith("on_")
+            and getattr(type(strategy), name) is not getattr(Strategy, name)
+        )
+        self.errors = 0
+        self.first_error: str | None = None
+        self.is_disabled = False
+        self._instant = -1
+        self._calls = 0
+
+    def answers_itself(self, now_ns: int) -> bool:
+        """Count a call that its own intents may have led to, and say whether it is one too many."""
+        if now_ns != self._instant:
+            self._instant, self._calls = now_ns, 0
+        self._calls += 1
+        return self._calls > CALLS_AT_ONE_INSTANT_MAX
+
+    def raised(self, hook: str, seq: int, error: Exception) -> None:
+        """Note an error: the first is told, the others are counted."""
+        self.errors += 1
+        if self.first_error is None:
+            frames = traceback.extract_tb(error.__traceback__)
+            # The line of the strategy, not that of the engine that called it; no path of this machine.
+            line = f", line {frames[-1].lineno} of {frames[-1].name}" if frames else ""
+            self.first_error = f"{hook} at seq {seq}: {type(error).__name__}: {error}{line}"
+
+
+def parameters_of(strategy: Strategy) -> dict[str, int | str]:
+    """Return the parameters of a strategy by name, as it has them now."""
+    return {name: getattr(strategy, name) for name in sorted(strategy.declared)}
+
+
+def market_state(world: World, token: int) -> MarketState | None:
+    """Return the last state of a token, None before its first top."""
+    books = world.books
+    if token not in books.tops:
+        return None
+    return MarketState(world.facts.tokens[token], books.top(token), books.state_number(token))
+
+
+def checked(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
+    """Return what a strategy yielded if it is an intent whose fields are what they must be.
+
+    Raises `IntentError`. Prices and sizes that the venue would refuse are not refused here.
+    """
+    kind = type(intent)
+    if kind not in _INTEGERS:
+        raise IntentError(f"{intent!r} is no intent")
+    named = intent.tokens if kind is Convert else (intent.token,) if kind in _OF_A_TOKEN else ()
+    for value in (*named, *(getattr(intent, name) for name in _INTEGERS[kind])):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise IntentError(f"{value!r} in {kind.__name__} is no integer")
+    for token in named:
+        if token not in tokens:
+            raise IntentError(f"no token has the number {token}")
+    if kind in {Buy, Sell}:
+        if not isinstance(intent.tif, Tif) or not isinstance(intent.urgency, Urgency):
+            raise IntentError(f"tif {intent.tif!r} or urgency {intent.urgency!r} is none")
+        if (intent.tif is Tif.GTD) is not isinstance(intent.expires_ns, int):
+            raise IntentError("GTD orders have expires_ns, others have not")
+    tag = intent.tag
+    if tag is not None and not (isinstance(tag, str) and FORBIDDEN.isdisjoint(tag)):
+        raise IntentError(f"the tag {tag!r} is no text without | and ends of lines")
+    return cast(Intent, intent)
+
+
+_OF_A_TOKEN: Final = frozenset({Buy, Sell, Merge})
+_INTEGERS: Final[dict[type, tuple[str, ...]]] = {
+    Buy: ("limit_px_e6", "size_e6"),
+    Sell: ("limit_px_e6", "size_e6"),
+    Cancel: ("order_id",),
+    Merge: ("size_e6",),
+    Convert: ("size_e6",),
+    Timer: ("at_ns",),
+}
+
+
+def complement_of(intent: Sell, complement: int) -> Buy:
+    """Return the purchase that comes to the same as a sale of what is not held."""
+    px = PxE6(ONE - intent.limit_px_e6)
+    return Buy(complement, px, *intent[2:])
