@@ -184,10 +184,20 @@ def test_captures_of_one_boot_and_of_two(
     build: Callable[..., Path], run: Path, capsys: Any
 ) -> None:
     other = build(Path("data/runs/tuesday"), seed=6, run_id="tuesday")
+    for path, start, pinned in ((run, 7, ["a", "b"]), (other, 5, ["b", "c"])):
+        facts = json.loads((path / "manifest.json").read_bytes())
+        facts |= {"t0_mono_ns": start, "t0_wall_ns_utc": start + 100, "pinned_tokens": pinned}
+        facts["shard_range"] = {"start": 0, "stop": 2, "count": 4}
+        (path / "manifest.json").write_text(json.dumps(facts))
     assert merge_main(["monday", "tuesday", "--out", "both"]) == 3  # the same tokens twice
     assert "8 tokens are in several parts" in capsys.readouterr().err
     both = open_bundle("both")
     assert [shard.shard_id for shard in both.shards()] == [0, 1, 2, 3]
+    # Since the first of them began, and with the tokens of all.
+    assert (both.manifest["t0_mono_ns"], both.manifest["t0_wall_ns_utc"]) == (5, 105)
+    assert both.manifest["pinned_tokens"] == ["a", "b", "c"]
+    assert both.manifest["shards"]["count"] == len(both.manifest["shards"]["assignments"]) == 4
+    assert both.manifest["shard_range"] is None
     for shard, source in zip(
         both.shards(), [*open_bundle(run).shards(), *open_bundle(other).shards()], strict=True
     ):

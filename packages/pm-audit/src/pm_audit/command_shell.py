@@ -43,11 +43,11 @@ class ShowVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        sys.stdout.write(f"pm-audit {version('pm-audit')}\n")
+        sys.stdout.write(f"{parser.prog.split()[0]} {version('pm-audit')}\n")
         parser.exit()
 
 
-def make_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+def make_parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     """Return a parser with what every command has."""
     parser = argparse.ArgumentParser(
         prog=prog,

@@ -20,6 +20,7 @@ from pm_frames.bundle import Bundle
 from pm_frames.continuity import Basis, State
 from pm_frames.frames import Frame
 from pm_frames.peek import peek
+from pm_frames.provenance import EmitWindow
 
 
 class Reason(StrEnum):
@@ -59,8 +60,9 @@ def _length(start: _Voice, now: _Voice) -> tuple[int, int]:
 class Listener:
     """Hears who speaks when, on one pass; subclasses do something about the silences between."""
 
-    def __init__(self, basis: Basis) -> None:
-        self.ledger = LossLedger(basis, self._left, Window())
+    def __init__(self, basis: Basis, window: EmitWindow | None = None) -> None:
+        self._from, self._before = window or EmitWindow(0, None)
+        self.ledger = LossLedger(basis, self._left, Window(self._from, self._before))
         self.messages = 0
         self._on_shard: dict[int, int] = {}
         self._shard_voice: dict[int, _Voice] = {}
@@ -77,10 +79,9 @@ class Listener:
                 self.ledger.record(ordinal, item)
             else:
                 self._hole(item)
-        end = timeline.end_mono_ns()
         for shard_id in list(self._shard_voice):
-            self._shard_ends(shard_id, end)
-        self.ledger.close(end, "end")
+            self._shard_ends(shard_id, timeline.end_mono_ns())
+        self.ledger.close(timeline.end_mono_ns(), "end")
 
     def shard_silence(self, shard_id: int, start: _Voice, now: _Voice, *, spoke: bool) -> None:
         """A shard has said nothing between two moments; `spoke` tells that a message ends it."""
@@ -99,6 +100,8 @@ class Listener:
         if not tokens:  # PONG, new_market and the like vouch for no token
             return
         at = frame.rx_mono_ns
+        if at < self._from:  # the lead-in of a slice holds books, not all that was said
+            return
         on_shard = self._on_shard.get(shard_id, 0)
         now = _Voice(at, self.messages - on_shard)
         if (before := self._shard_voice.get(shard_id)) is not None:
@@ -128,6 +131,8 @@ class Listener:
             self._shard_voice.pop(shard_id, None)
 
     def _shard_ends(self, shard_id: int, at_mono_ns: int) -> None:
+        if self._before is not None:  # a slice knows of nothing after its window
+            at_mono_ns = min(at_mono_ns, self._before)
         voice = self._shard_voice.pop(shard_id, None)
         if voice is not None and at_mono_ns > voice.at_mono_ns:
             now = _Voice(at_mono_ns, self.messages - self._on_shard.get(shard_id, 0))
@@ -145,8 +150,8 @@ class Listener:
 class Learner(Listener):
     """The first pass: what is usual."""
 
-    def __init__(self, basis: Basis) -> None:
-        super().__init__(basis)
+    def __init__(self, basis: Basis, window: EmitWindow | None = None) -> None:
+        super().__init__(basis, window)
         self.shard_habits: defaultdict[int, Habit] = defaultdict(Habit)
         self.token_habits: defaultdict[str, Habit] = defaultdict(Habit)
         self.live_ns = 0
@@ -179,8 +184,10 @@ class Learner(Listener):
 class Judge(Listener):
     """The second pass: which silences are not usual, and until when the tokens are suspect."""
 
-    def __init__(self, basis: Basis, learned: Learner, rule: Rule) -> None:
-        super().__init__(basis)
+    def __init__(
+        self, basis: Basis, learned: Learner, rule: Rule, window: EmitWindow | None = None
+    ) -> None:
+        super().__init__(basis, window)
         self._learned = learned
         self._rule = rule
         self._open: dict[str, Suspicion] = {}
@@ -256,9 +263,10 @@ def find_freezes(bundle: Bundle, rule: Rule | None = None) -> Freezes:
     rule = rule or Rule()
     first = Timeline(bundle)
     basis = Basis.RUNLOG if first.has_runlog else Basis.FLAGS
-    learner = Learner(basis)
+    window = bundle.emit_window
+    learner = Learner(basis, window)
     learner.listen(first)
-    judge = Judge(basis, learner, rule)
+    judge = Judge(basis, learner, rule, window)
     judge.listen(Timeline(bundle))
     ordered = sorted(judge.found, key=lambda one: (one.from_mono_ns, one.token_id))
     return Freezes(
