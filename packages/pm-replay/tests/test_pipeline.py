@@ -249,3 +249,21 @@ def test_events_come_in_merge_order_across_shards(make_bundle: Maker) -> None:
     ]
     found = [(e.ts_recv_ns, e.shard, e.frame) for e in make_bundle(frames).events() if e.seq]
     assert found == sorted(found)
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        {"record_type": ["heartbeat"], "ts_mono_ns": T0 + 5},
+        {"record_type": "heartbeat", "ts_mono_ns": 10**40, "hb_mono_ns": 10**40},
+        {"record_type": "heartbeat", "ts_mono_ns": -5, "hb_mono_ns": 1, "hb_wall_ns_utc": 1},
+        {"record_type": "disconnect", "ts_mono_ns": 2**64, "shard_id": 0, "connection": 1},
+    ],
+)
+def test_a_record_that_no_slot_can_hold_is_left_out(make_bundle: Maker, evil: Any) -> None:
+    frames = [(0, T0 + 9, compact(book("1", {"0.4": "1"}, {"0.6": "1"})))]
+    made = make_bundle(frames, subscribed("1"))
+    expected = made.replay()[1]
+    with open(made.path / "runlog.ndjson", "a") as file:
+        file.write(json.dumps(evil) + "\n")
+    assert made.replay()[1] == expected

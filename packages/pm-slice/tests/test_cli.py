@@ -233,3 +233,33 @@ def test_help_and_version(program: str) -> None:
     for word in ("--help", "--version"):
         done = subprocess.run([path, word], capture_output=True, text=True, check=True)
         assert done.stdout.startswith(program if word == "--version" else f"usage: {program}")
+
+
+def test_what_is_odd_in_runlog_and_manifest_does_not_stop_a_cut(run: Path, capsys: Any) -> None:
+    """It is left out and told; what can be read is cut."""
+    evil: list[dict[str, Any]] = [
+        {"record_type": ["disconnect"], "ts_mono_ns": 1_000_001},
+        {
+            "record_type": "subscribe_attempt",
+            "ts_mono_ns": 1_000_002,
+            "shard_id": 0,
+            "token_ids": [[1]],
+        },
+        {
+            "record_type": "subscribe_attempt",
+            "ts_mono_ns": 1_000_003,
+            "shard_id": 0,
+            "token_ids": 7,
+        },
+    ]
+    with open(run / "runlog.ndjson", "ab") as file:
+        file.writelines(json.dumps(one).encode() + b"\n" for one in evil)
+    manifest = json.loads((run / "manifest.json").read_bytes())
+    manifest["shards"] = {"assignments": {"x": 1, "0": None, "1": {"token_ids": 7}}}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert slice_main(["monday", "--start-mono-ns", "1020000", "--out", "part"]) == 3
+    assert "runlog_line" in capsys.readouterr().err
+    assert len(stamps(open_bundle("part"))) > 10
+    (run / "runlog.ndjson").unlink()
+    (run / "runlog.ndjson").mkdir()
+    assert slice_main(["monday", "--start-mono-ns", "1020000", "--out", "again"]) == 0

@@ -72,6 +72,9 @@ def guarded(prog: str, shell: Shell, work: Callable[[list[ExitCode]], None]) -> 
         # Who read us has left; without this, Python would complain when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), shell.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:  # what is written says so itself, so this could not be read
+        shell.stderr.write(f"{prog}: cannot read {error.filename}: {error.strerror}\n")
+        codes.append(ExitCode.USAGE)
     except KeyboardInterrupt:
         return INTERRUPTED
     return severest(codes)

@@ -47,13 +47,19 @@ class Lines:
         while True:
             try:
                 record = next(reader)
-                yield reader.ordinal, record
+                if isinstance(record.get("record_type", ""), str):
+                    yield reader.ordinal, record
+                    continue
+                self._damaged(f"{reader.path}: line {reader.ordinal}: record_type is no text")
             except StopIteration:
                 return
             except BundleError as error:
-                self.damaged += 1
-                if len(self.problems) < LISTED_MAX:
-                    self.problems.append(str(error))
+                self._damaged(str(error))
+
+    def _damaged(self, problem: str) -> None:
+        self.damaged += 1
+        if len(self.problems) < LISTED_MAX:
+            self.problems.append(problem)
 
 
 @dataclass(frozen=True)

@@ -139,15 +139,24 @@ class Heartbeats:
     """
 
     def __init__(self, threshold_ns: int, window: EmitWindow | None = None, *, parts: int = 1):
-        self._audits = {part: HeartbeatAudit(threshold_ns) for part in range(parts)}
-        if window is not None:
-            for audit in self._audits.values():
-                audit.judge_only(window)
+        self._threshold_ns = threshold_ns
+        self._window = window
+        self._parts = parts
+        self._audits: dict[int, HeartbeatAudit] = {}
+        self._audit(0)
+
+    def _audit(self, part: int) -> HeartbeatAudit:
+        audit = self._audits.get(part)
+        if audit is None:
+            audit = self._audits[part] = HeartbeatAudit(self._threshold_ns)
+            if self._window is not None:
+                audit.judge_only(self._window)
+        return audit
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take one runlog record; one that names no capture of this bundle is of the first."""
-        part = record.get("part", 0) if len(self._audits) > 1 else 0
-        self._audits.get(part if isinstance(part, int) else 0, self._audits[0]).add(record)
+        part = whole(record, "part") or 0
+        self._audit(part if part < self._parts else 0).add(record)
 
     def close(self, state: str | None = None) -> None:
         """End each; see `HeartbeatAudit.close`."""
@@ -181,19 +190,23 @@ class Heartbeats:
         return sorted(gaps, key=lambda one: -one.gap_ns)[:TOP_GAPS]
 
     @property
+    def _unheard(self) -> int:
+        return self._parts - len(self._audits)
+
+    @property
     def without_heartbeat(self) -> int:
         """Captures of which no heartbeat is there."""
-        return sum(not audit.heartbeats for audit in self._audits.values())
+        return self._unheard + sum(not audit.heartbeats for audit in self._audits.values())
 
     @property
     def without_start(self) -> int:
         """Captures of which nothing says when they began."""
-        return sum(audit.start_type is None for audit in self._audits.values())
+        return self._unheard + sum(one.start_type is None for one in self._audits.values())
 
     @property
     def without_stop(self) -> int:
         """Captures of which nothing says when they ended."""
-        return sum(audit.stop_type is None for audit in self._audits.values())
+        return self._unheard + sum(one.stop_type is None for one in self._audits.values())
 
     @property
     def last_heartbeat_mono_ns(self) -> int | None:

@@ -112,7 +112,11 @@ def records_of(path: Path) -> Iterator[Mapping[str, Any]]:
         for record in runlog:
             kind = record.get("record_type")
             stamp = record.get("ts_mono_ns")
-            if kind not in RECORD_TYPES or not isinstance(stamp, int):
+            if not isinstance(kind, str) or kind not in RECORD_TYPES:
+                continue
+            if (
+                not isinstance(stamp, int) or not 0 <= stamp < 2**64
+            ):  # no stamp that a slot can hold
                 continue
             if kind in CONTINUITY or stamp >= last:
                 last = max(last, stamp)

@@ -118,6 +118,9 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
         # Who read us has left; without this, Python would complain when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:  # what is written says so itself, so this could not be read
+        print(f"{prog}: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+        return ExitCode.USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -48,7 +48,7 @@ def summary_page(summary: dict[str, Any]) -> Iterator[str]:
     if summary["merged"]:
         yield f"  merged of  {', '.join(summary['merged'])}"
     universe = summary["universe"]
-    yield f"  universe   {universe['tokens_at_start']} tokens at the start, {universe['generations']} generations"
+    yield f"  universe   {_dash(universe['tokens_at_start'])} tokens at the start, {universe['generations']} generations"
     runlog = summary["runlog"]
     if runlog is None:
         yield "  gaps       not known: no runlog"

@@ -40,6 +40,7 @@ def inspect_run(run_dir: Path) -> dict[str, Any]:
     state = bundle.state()
     shards = _shards(bundle, manifest, problems)
     runlog = _runlog(bundle, window, problems)
+    pinned = manifest.get("pinned_tokens") or []
     if state is RunState.CRASHED:
         problems.append("seal.json: not there; the run was not closed cleanly")
     return {
@@ -61,7 +62,7 @@ def inspect_run(run_dir: Path) -> dict[str, Any]:
         "merged": merged and _part_names(merged),
         "universe": {
             "generations": len(bundle.universe_files()),
-            "tokens_at_start": len(manifest.get("pinned_tokens") or ()),
+            "tokens_at_start": len(pinned) if isinstance(pinned, list) else None,
         },
         "shards": shards,
         "metrics": _metrics(bundle, problems),
