@@ -27,13 +27,18 @@ def tokens_of(shard: int) -> list[str]:
     return [str(10**76 + shard * 1_000 + n) for n in range(2 * MARKETS)]
 
 
+def market_of(yes: str) -> str:
+    """The condition id of the market of a token, by its first one."""
+    return f"0x{zlib.crc32(yes.encode()):064x}"
+
+
 def payloads(shard: int) -> list[bytes]:
     """Changes of both tokens of each market, and a book of each token, each made once."""
     random = Random(shard)
     tokens = tokens_of(shard)
     made = []
     for yes, no in zip(tokens[::2], tokens[1::2], strict=True):
-        market = f"0x{zlib.crc32(yes.encode()):064x}"
+        market = market_of(yes)
         for n in range(4):
             changes = [
                 {"asset_id": token, "price": price, "size": str(random.randrange(10**4)), "side": side,
@@ -47,11 +52,13 @@ def payloads(shard: int) -> list[bytes]:
 
 def books(shard: int) -> list[bytes]:
     """A book of each token."""
+    tokens = tokens_of(shard)
     levels = [{"price": f"0.{n}", "size": "100"} for n in range(30, 45)]
     return [
-        json.dumps({"event_type": "book", "asset_id": token, "market": "0x0", "bids": levels, "asks": [],
+        json.dumps({"event_type": "book", "asset_id": token, "market": market_of(pair[0]), "bids": levels, "asks": [],
                     "timestamp": "1790000000000", "hash": "0" * 40}).encode()
-        for token in tokens_of(shard)
+        for pair in zip(tokens[::2], tokens[1::2], strict=True)
+        for token in pair
     ]  # fmt: skip
 
 

@@ -212,3 +212,20 @@ def test_a_folder_in_the_place_of_the_runlog_is_none(run_dir: Path, report: str)
     (run_dir / "runlog.ndjson").mkdir()
     assert main([str(run_dir), "--verify-report", report]) == 3
     assert main(["ledger", str(run_dir)]) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+def test_an_output_that_cannot_be_written_is_code_5(run_dir: Path, report: str) -> None:
+    for command in (
+        ["pm_audit", str(run_dir), "--verify-report", report],
+        ["pm_audit", "ledger", str(run_dir)],
+        ["pm_audit.inspect", str(run_dir)],
+    ):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=full,
+                stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+        assert done.returncode == 5, (command, done.stderr)
+        assert "cannot write the output: No space left" in done.stderr
+        assert "Exception ignored" not in done.stderr

@@ -263,3 +263,16 @@ def test_what_is_odd_in_runlog_and_manifest_does_not_stop_a_cut(run: Path, capsy
     (run / "runlog.ndjson").unlink()
     (run / "runlog.ndjson").mkdir()
     assert slice_main(["monday", "--start-mono-ns", "1020000", "--out", "again"]) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+def test_an_output_that_cannot_be_written_is_code_5(run: Path) -> None:
+    for command in (["pm_slice", "monday", "--start-mono-ns", "1020000"],):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=full,
+                stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+        assert done.returncode == 5, (command, done.stderr)
+        assert "cannot write the output: No space left" in done.stderr
+        assert "Exception ignored" not in done.stderr

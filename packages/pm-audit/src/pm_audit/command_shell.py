@@ -68,13 +68,22 @@ def guarded(prog: str, shell: Shell, work: Callable[[list[ExitCode]], None]) -> 
     except BundleError as error:
         shell.stderr.write(f"{prog}: {error}\n")
         codes.append(ExitCode(error.exit_code))
-    except BrokenPipeError:
-        # Who read us has left; without this, Python would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), shell.stdout.fileno())
+    except BrokenPipeError:  # who read us has left
+        _discard(shell.stdout)
         return BROKEN_PIPE
-    except OSError as error:  # what is written says so itself, so this could not be read
-        shell.stderr.write(f"{prog}: cannot read {error.filename}: {error.strerror}\n")
-        codes.append(ExitCode.USAGE)
+    except OSError as error:
+        if error.filename is None:  # no file of a bundle: standard output
+            _discard(shell.stdout)
+            shell.stderr.write(f"{prog}: cannot write the output: {error.strerror}\n")
+            codes.append(ExitCode.WRITE_ERROR)
+        else:  # files that are written say so themselves
+            shell.stderr.write(f"{prog}: cannot read {error.filename}: {error.strerror}\n")
+            codes.append(ExitCode.USAGE)
     except KeyboardInterrupt:
         return INTERRUPTED
     return severest(codes)
+
+
+def _discard(stdout: TextIO) -> None:
+    """Send what still waits nowhere; without this, Python would complain when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
