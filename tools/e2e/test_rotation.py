@@ -148,8 +148,8 @@ def test_the_universe_goes_with_it_and_is_still_followed(
 ) -> None:
     served = venue("--seed", "29", "--markets", "12", "--rate", "50", "--lifecycle-seconds", "1")
     process = capture(
-        served, "moving", "--ws-shards", "2", "--rotate", "1s", *QUICK,
-        "--capture-universe-refresh-interval-seconds", "0.2",
+        served, "moving", "--ws-shards", "2", "--rotate", "2s", *QUICK,
+        "--capture-universe-refresh-interval-seconds", "0.4",
         "--capture-universe-refresh-stagger-seconds", "0.01",
         "--capture-universe-refresh-max-churn-pct", "0",
     )  # fmt: skip

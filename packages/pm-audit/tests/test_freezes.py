@@ -113,6 +113,8 @@ def test_a_token_alone_that_fell_silent_and_spoke_again(made: Any, tmp_path: Pat
     ]
     (one,) = found(made, tmp_path, run)
     assert (one.token_id, one.reason, one.from_mono_ns) == ("a", Reason.TOKEN, T0 + 4 * S + 1)
+    # Those of its shard between the two of its own, every 20 ms.
+    assert (one.evidence.silence_ns, one.evidence.sibling_messages) == (3 * S, 149)
     # One that never speaks again may be a market that is over.
     run.frames[0] = [
         (at, made.change("b") if at - T0 > 7 * S - MS and b"book" not in payload else payload)

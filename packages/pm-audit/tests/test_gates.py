@@ -450,3 +450,19 @@ def test_a_disconnect_that_does_not_say_planned_is_a_fault(judge_run: Any, made:
     run = made.clean_run()
     del next(one for one in run.runlog if one["record_type"] == "disconnect")["planned"]
     assert judge_run(run).codes("reconnects") == ["midrun_disconnected_incidents"]
+
+
+def test_slices_of_one_capture_are_one_capture_again(judge_run: Any, made: Any) -> None:
+    """Put together they keep the runlog as it was: nobody's heartbeats are missing."""
+
+    def spoil(run_dir: Path) -> None:
+        (run_dir / "merge.json").write_text(json.dumps({"parts": [{}, {}]}), encoding="utf-8")
+        made.cut(run_dir, T0 + 2 * S, T0 + 5 * S)
+
+    assert judge_run(made.clean_run(), spoil=spoil).codes("heartbeat") == []
+
+
+def test_a_run_that_says_only_when_capture_began_has_a_start(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    run.runlog[0]["record_type"] = "capture_start"
+    assert judge_run(run).codes("heartbeat") == []
