@@ -167,3 +167,23 @@ def test_a_fault_takes_the_place_of_damage(made: Any, tmp_path: Path) -> None:
         ("fault", T0 + 2 * S, T0 + 4 * S + 1),
         ("fault", T0 + 4 * S + 1, T0 + 5 * S),
     ]
+
+
+def test_a_tail_that_is_lost_counts_before_the_stop(made: Any, tmp_path: Path) -> None:
+    """No disconnect says it, as when a process stops while a shard has just been cut."""
+    run = made.clean_run()
+    run.runlog = [one for one in run.runlog if one["record_type"] != "disconnect"]
+    run_dir = made.write_run(tmp_path / "run", run)
+    frames = run_dir / "capture" / "shard_00.frames"
+    frames.write_bytes(frames.read_bytes()[:-7])
+    (*_, last) = entries_of(run_dir, "a")
+    assert (last.loss, last.start_mono_ns, last.end_mono_ns) == (Loss.DAMAGE, T0 + 21, T0 + 8 * S)
+
+
+def test_asking_again_for_a_live_token_is_a_change_of_ours(made: Any, tmp_path: Path) -> None:
+    run = made.clean_run()
+    run.runlog.append(made.subscribe(T0 + 3 * S, "a"))
+    run.frames[0].insert(2, (T0 + 4 * S, made.book("a")))
+    entries = entries_of(made.write_run(tmp_path / "run", run), "a")
+    assert story(entries)[2] == ("planned", "AWAITING_SNAPSHOT", S)
+    assert [one.loss for one in entries] == ["first_book", "none", "planned", "none", "planned"]

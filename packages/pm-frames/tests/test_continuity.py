@@ -231,6 +231,20 @@ def test_since_is_never_after_at() -> None:
     assert (lost.at_mono_ns, lost.since_mono_ns) == (11, 11)
 
 
+@pytest.mark.parametrize(
+    ("planned", "clean", "since"),
+    [(True, True, 20), (True, False, 12), (True, None, 12), (False, True, 12)],
+)
+def test_after_a_clean_end_of_ours_nothing_before_it_is_missing(
+    planned: bool, clean: bool | None, since: int
+) -> None:
+    """All that the venue had sent before its closing handshake has arrived."""
+    continuity = live("a")
+    record = {**disconnect(20, since=12, planned=planned), "close_was_clean": clean}
+    (lost,) = continuity.record(record)
+    assert (lost.at_mono_ns, lost.since_mono_ns) == (20, since)
+
+
 def test_without_a_runlog_the_first_frame_of_a_connection_makes_unknown_until_a_book() -> None:
     continuity = Continuity(Basis.FLAGS)
     assert continuity.state("a") is State.UNKNOWN

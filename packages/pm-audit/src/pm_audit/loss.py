@@ -196,6 +196,11 @@ class LossLedger:
             return
         self._apply(self.continuity.close(at_mono_ns, cause=cause), Pointer("end"))
 
+    @property
+    def live_tokens(self) -> Mapping[str, int]:
+        """The live tokens, and since when each is."""
+        return self._live_since
+
     def live_since(self, token_id: str) -> int | None:
         """Return since when a token is live, None if it is not."""
         return self._live_since.get(token_id)

@@ -140,7 +140,8 @@ class Timeline:
         """Return the shards that a record is about; lost frames may have come before it."""
         if record["record_type"] == "capture_stop":
             return list(self.shards.values())
-        shard = self.shards.get(record.get("shard_id", -1))
+        shard_id = whole(record, "shard_id")
+        shard = None if shard_id is None else self.shards.get(shard_id)
         return [] if shard is None else [shard]
 
     def end_mono_ns(self) -> int:

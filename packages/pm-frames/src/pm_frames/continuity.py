@@ -323,8 +323,10 @@ class Continuity:
             return []
         at = self.now_mono_ns
         since = record.get("since_mono_ns")
-        when = _When(at, min(since, at) if _is_count(since) else at, "disconnect")
         planned = record.get("planned") is True
+        # A clean handshake of ours: all that the venue had sent before has arrived.
+        whole = planned and record.get("close_was_clean") is True
+        when = _When(at, min(since, at) if _is_count(since) and not whole else at, "disconnect")
         shard.open = False
         return self._lost(shard, Input.PLANNED if planned else Input.FAULT, when)
 

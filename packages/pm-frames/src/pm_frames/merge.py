@@ -118,7 +118,8 @@ def _merged_runs(runs: list[_Run]) -> Iterator[list[Row]]:
 def continuity_records(runlog: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Yield the records that the continuity of tokens depends on, in their order."""
     for record in runlog:
-        if record.get("record_type") in CONTINUITY:
+        kind = record.get("record_type")
+        if isinstance(kind, str) and kind in CONTINUITY:
             yield record
 
 

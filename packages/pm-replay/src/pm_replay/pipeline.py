@@ -152,7 +152,9 @@ class WantedRecords:
 
     def __call__(self, record: Mapping[str, Any]) -> bool:
         kind, stamp = record.get("record_type"), record.get("ts_mono_ns")
-        if kind not in RECORD_TYPES or not isinstance(stamp, int):
+        if not isinstance(kind, str) or kind not in RECORD_TYPES:
+            return False
+        if not isinstance(stamp, int) or not 0 <= stamp < 2**64:  # what no slot can hold
             return False
         if stamp < self._last and kind not in CONTINUITY:
             return False
