@@ -7,7 +7,7 @@ forgets it when the venue states the level with another size.
 
 from typing import NamedTuple
 
-from pm_frames.events import NONE
+from pm_frames.events import NONE, Settled
 from pm_sim.books import ASK, BID, Books, Slot
 from pm_sim.fixed import BPS, ONE, PxE6, SzE6
 from pm_sim.orders import Side
@@ -59,15 +59,20 @@ class Depth:
     ) -> None:
         """Remember that we took so much at a level, in both views of the book."""
         at = ASK if side is Side.BUY else BID
-        self._add(token, at, px_e6, size_e6)
+        # One book: what the other view says until it is told this message too is no restatement.
+        displayed = self.books.sides(token)[at].get(px_e6, 0)
+        self._add(token, at, px_e6, size_e6, displayed)
         if complement is not None:
-            self._add(complement, BID if at == ASK else ASK, ONE - px_e6, size_e6)
+            self._add(complement, BID if at == ASK else ASK, ONE - px_e6, size_e6, displayed)
 
     def told(self, slot: Slot) -> None:
-        """Judge what was taken of a token, after a message about it has ended with this top."""
+        """Judge what was taken of a token, after a message about it has ended with this top.
+
+        In the middle of a batch a level may be away for a moment: that says nothing.
+        """
         token = slot[6]
         taken = self.taken.get(token)
-        if taken is None:
+        if taken is None or slot[11] >> 3 & 3 == Settled.UNSETTLED:
             return
         sides = self.books.sides(token)
         gone = []
@@ -90,10 +95,9 @@ class Depth:
         elif gone:
             self.nearest[token] = self._nearest(taken)
 
-    def _add(self, token: int, side: int, px_e6: int, size_e6: int) -> None:
+    def _add(self, token: int, side: int, px_e6: int, size_e6: int, displayed: int) -> None:
         taken = self.taken.setdefault(token, {})
         before = taken.get((side, px_e6))
-        displayed = self.books.sides(token)[side].get(px_e6, 0)
         taken[side, px_e6] = _Taken(size_e6 + (before.size_e6 if before else 0), displayed)
         self.nearest[token] = self._nearest(taken)
 

@@ -36,6 +36,7 @@ from pm_sim.rules import SIZE_STEP_E6, refusal, taker_refusal
 
 # Costs and fees are rounded up for each fill: at most this much, in millionths, for each level taken.
 ROUNDING_E6: Final = 22
+UNKNOWN_QUEUE_E6: Final = 1 << 62  # more than ever trades
 
 
 class Taint(StrEnum):
@@ -237,7 +238,9 @@ class Exchange:
         if complement is not None:
             views.append((complement, Side.BUY if bought else Side.SELL, ONE - px))
         for token, ours, price in views:
-            outcomes += self._drained(token, ours, price, size, slot[1])
+            filled = self._drained(token, ours, price, size, slot[1])
+            outcomes += filled
+            size -= sum(one.size_e6 for one in filled)  # it is one trade, in both views
         return outcomes
 
     def closed(self, market: Market, now_ns: int) -> list[Outcome]:
@@ -310,17 +313,21 @@ class Exchange:
         if self._books.tops[order.token][11] >> 3 & 3 == Settled.UNSETTLED:
             self._unsettled.setdefault(order.token, []).append(order.order_id)
             return []
+        complement = self._markets.complement(order.token)
+        crossed = self._books.is_crossed(order.token, complement)
+        if crossed and self._terms.taint is Taint.REFUSE:
+            return self._ended(order, RejectReason.CROSSED_BOOK, now_ns)
         steps = self._steps(order)
         total = sum(step.size_e6 for step in steps)
         if order.tif is Tif.FOK and total < order.size_e6:
             return self._ended(order, RejectReason.FOK_UNFILLED, now_ns)
         fees = self._terms.fees(market)
-        tainted = self._is_tainted(order.token, now_ns)
+        tainted = crossed or self._is_tainted(order.token, now_ns)
         outcomes: list[Outcome] = []
         for step in steps:
             self._depth.take(
                 order.token,
-                self._markets.complement(order.token),
+                complement,
                 order.side,
                 step.level_px_e6,
                 step.size_e6,
@@ -393,8 +400,7 @@ class Exchange:
         )
 
     def _rest(self, order: Order, left_e6: int, now_ns: int) -> list[Outcome]:
-        side = BID if order.side is Side.BUY else ASK
-        ahead = self._books.sides(order.token)[side].get(order.limit_px_e6, 0)
+        ahead = self._ahead(order)
         self._orders.pop(order.order_id, None)
         self._resting[order.order_id] = _Resting(order, left_e6, ahead)
         self._by_token.setdefault(order.token, {})[order.order_id] = None
@@ -403,17 +409,29 @@ class Exchange:
         left = SzE6(left_e6)
         return [Rested(order.order_id, order.strategy_id, order.token, left, now_ns)]
 
+    def _ahead(self, order: Order) -> int:
+        """Return what is displayed before us; with tops alone a level behind the best is not known."""
+        side = BID if order.side is Side.BUY else ASK
+        levels = self._books.sides(order.token)[side]
+        shown = levels.get(order.limit_px_e6)
+        if shown is None and not self._books.has_levels:
+            return UNKNOWN_QUEUE_E6 if not all(_meet(order, PxE6(px)) for px in levels) else 0
+        return shown or 0
+
     def _drained(
         self, token: int, side: Side, px_e6: int, size_e6: int, now_ns: int
-    ) -> list[Outcome]:
+    ) -> list[Fill]:
         """Let a trade at a price eat the queue, and then us; one that went past us had to eat us first."""
-        outcomes: list[Outcome] = []
+        outcomes: list[Fill] = []
         if token not in self._by_token or self._doubt(token, now_ns) is not None:
             return []
         tainted = self._is_tainted(token, now_ns)
         left = size_e6
-        for order_id in list(self._by_token.get(token, ())):
-            resting = self._resting[order_id]
+        best_first = sorted(
+            (self._resting[order_id] for order_id in self._by_token[token]),
+            key=lambda one: one.order.limit_px_e6 * (-1 if side is Side.BUY else 1),
+        )
+        for resting in best_first:
             order = resting.order
             if order.side is not side or not left:
                 continue

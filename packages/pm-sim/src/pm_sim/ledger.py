@@ -42,23 +42,26 @@ class Holding:
 
     held_e6: int = 0
     offered_e6: int = 0  # of these, in sell orders that are under way or in the book
+    locked_e6: int = 0  # of these, from conversions that are not done
     cost_e6: int = 0
     is_tainted: bool = False
 
     @property
     def free_e6(self) -> int:
         """Shares that may still be sold."""
-        return self.held_e6 - self.offered_e6
+        return self.held_e6 - self.offered_e6 - self.locked_e6
 
 
 class Transit(NamedTuple):
-    """Collateral that arrives when a merge or conversion is done."""
+    """Collateral, and shares that can be sold, when a merge or conversion is done."""
 
     due_ns: int
     number: int
     cost_e6: int
     pays_e6: int
     is_tainted: bool
+    unlocks: tuple[int, ...] = ()  # tokens
+    size_e6: int = 0
 
 
 class Totals(NamedTuple):
@@ -129,7 +132,11 @@ class Ledger:
             unrealised += worth - holding.cost_e6
             if holding.is_tainted:
                 tainted += worth - holding.cost_e6
-        # What is in transit is certain, but not yet there: it counts at its cost until it arrives.
+        # What is in transit is certain, but not yet there: a gain counts when it arrives, a loss now.
+        for one in self._transits:
+            loss = min(0, one.pays_e6 - one.cost_e6)
+            unrealised += loss
+            tainted += loss * one.is_tainted
         balances = self.balances
         realised = -(balances[REALISED] + balances[REALISED_TAINTED])
         fees = balances[FEES] + balances[FEES_TAINTED]
@@ -255,8 +262,8 @@ class Ledger:
     ) -> bool:
         """Turn NO shares of `given` outcomes of a neg-risk set into YES shares of all others (`got`).
 
-        m NO tokens give m - 1 dollars a share, which arrive at `due_ns`, and one YES of each other outcome at
-        once. The cost that the collateral does not cover goes to the YES shares, evenly. False if the
+        m NO tokens give m - 1 dollars a share and one YES of each other outcome; the dollars arrive at
+        `due_ns`, and only from then on can the shares be sold. The cost that the collateral does not cover goes to the YES shares, evenly. False if the
         shares are not there, and nothing happens.
         """
         holdings = [(token, self.holding(token)) for token in given]
@@ -275,11 +282,15 @@ class Ledger:
             holding.is_tainted |= doubt
             self.moves += 1
             holding.held_e6 += size_e6
+            holding.locked_e6 += size_e6
             holding.cost_e6 += share
             self._cost_e6 += share
             amounts.append((("position", token), share))
         self._post(at_ns, "convert", *amounts, (IN_TRANSIT, total - carried))
-        self._send(due_ns, total - carried, CashE6(pays), tainted=doubt)
+        self._send(
+            due_ns, total - carried, CashE6(pays),
+            tainted=doubt, unlocks=tuple(targets), size_e6=size_e6,
+        )  # fmt: skip
         return True
 
     def next_arrival_ns(self) -> int | None:
@@ -291,6 +302,9 @@ class Ledger:
         due = sorted(one for one in self._transits if one.due_ns <= at_ns)
         self._transits = [one for one in self._transits if one.due_ns > at_ns]
         for one in due:
+            for token in one.unlocks:
+                holding = self.holding(token)  # what has been paid out since is locked no more
+                holding.locked_e6 -= min(one.size_e6, holding.locked_e6)
             self._post(
                 one.due_ns,
                 "arrive",
@@ -315,6 +329,7 @@ class Ledger:
         if not size:
             return CashE6(0)
         doubt = holding.is_tainted
+        holding.locked_e6 = 0
         pays = proceeds_down(payout_px_e6, size)
         cost = self._release(holding, size)
         self._post(
@@ -349,10 +364,19 @@ class Ledger:
             holding.is_tainted = False
         return cost
 
-    def _send(self, due_ns: int, cost_e6: int, pays_e6: CashE6, *, tainted: bool) -> None:
+    def _send(
+        self,
+        due_ns: int,
+        cost_e6: int,
+        pays_e6: CashE6,
+        *,
+        tainted: bool,
+        unlocks: tuple[int, ...] = (),
+        size_e6: int = 0,
+    ) -> None:
         self._transit_number += 1
         self._transits.append(
-            Transit(due_ns, self._transit_number, cost_e6, pays_e6, is_tainted=tainted)
+            Transit(due_ns, self._transit_number, cost_e6, pays_e6, tainted, unlocks, size_e6)
         )
 
     def _post(self, at_ns: int, reason: str, *amounts: tuple[Account, int]) -> None:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from pm_frames.continuity import State
-from pm_frames.events import NONE
 from pm_sim.allocator import NO_RISK, Allocator, Risk
 from pm_sim.books import Books, Slot
 from pm_sim.depth import Depth
@@ -31,8 +29,6 @@ from pm_sim.views import EMPTY_PORTFOLIO, Portfolio
 
 NEVER: Final = 1 << 63
 _ARRIVAL, _TIMER = 0, 1
-# With these the last book is still the truth, or was when the run ended.
-MARKABLE: Final = frozenset({State.LIVE, State.ENDED, State.UNKNOWN})
 
 
 class StrategyFailed(Exception):
@@ -381,12 +377,20 @@ class Lens:
         self.settle_down()
 
     def marks(self) -> dict[int, PxE6 | None]:
-        """Return the best bid of every token that is held; None where no book can be believed."""
+        """Return the best bid of which something is left, of every token that is held.
+
+        None where there is no such bid, or the book cannot be believed.
+        """
         marks: dict[int, PxE6 | None] = {}
         for token in self.ledger.positions_e6():
-            top = self.books.tops.get(token)
-            believed = top is not None and self.books.state_number(token) in MARKABLE
-            marks[token] = PxE6(top[7]) if top and believed and top[7] != NONE else None
+            complement = self.facts.markets.complement(token)
+            believed = (
+                self.books.is_markable(token)
+                and not self.books.is_crossed(token, complement)
+                and not self.terms.masked(token, self.books.now_ns)
+            )
+            bids = self.depth.reachable(token, Side.SELL, PxE6(1)) if believed else []
+            marks[token] = bids[0].px_e6 if bids else None
         return marks
 
     def totals(self) -> Totals:
@@ -401,7 +405,7 @@ def _terms(settings: Settings, masked: Callable[[int, int], bool], *, worst: boo
         return Dearer(flat, market.fees.model)
 
     def stated(market: Market) -> FeeModel:
-        return market.fees.model if market.fees.is_known else flat
+        return market.fees.model if market.fees.is_known else dearer(market)
 
     return Terms(
         fees=dearer if worst else stated,

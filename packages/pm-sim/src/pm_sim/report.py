@@ -20,7 +20,6 @@ from pm_sim.loading import Named
 from pm_sim.mask import Mask
 from pm_sim.orders import Fill
 from pm_sim.resolutions import Resolutions
-from pm_sim.settings import OnError
 
 NOT_CLEAN: Final = frozenset({RunState.CRASHED, RunState.FATAL})
 
@@ -70,8 +69,11 @@ def verdict(engine: Engine | None, error: Exception | None) -> Verdict:
         return Verdict(ExitCode.FINDINGS, "the run is still going on: this is not all of it")
     if not engine.books.seq:
         return Verdict(ExitCode.FINDINGS, "the stream has no events")
+    if not engine.books.tops:
+        return Verdict(ExitCode.FINDINGS, "the stream tells of no book")
+    # With `count` only one that answered itself for ever is disabled.
     broken = [run for lens in engine.lenses for run in lens.runs if run.is_disabled]
-    if broken and engine.settings.on_error is not OnError.COUNT:
+    if broken:
         first = broken[0]
         return Verdict(ExitCode.FINDINGS, f"{first.strategy_id} was disabled: {first.first_error}")
     return Verdict(ExitCode.OK, None)

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from pm_frames.command import UsageError
 from pm_frames.errors import MissingFile
-from pm_sim.fixed import PxE6, e6
+from pm_sim.fixed import ONE, PxE6, e6
 
 VERSION: Final = 1
 SETTLED: Final = frozenset({"resolved", "tie"})
@@ -57,6 +57,8 @@ def read_resolutions(path: Path, *, uma_only: bool = False) -> Resolutions:
 
 def _resolution(market: dict[str, Any]) -> Resolution:
     payouts = {str(one["token_id"]): PxE6(e6(one["payout"])) for one in market["tokens"]}
+    if sum(payouts.values()) != ONE or min(payouts.values()) < 0:
+        raise ValueError(f"payouts that are not 1 in all: {payouts}")
     return Resolution(payouts, _wall_ns(market.get("closed_time")))
 
 
