@@ -92,6 +92,7 @@ def summary(engine: Engine, asked: Asked, judged: Verdict, *, elapsed_ms: int) -
         },
         "mask_sha256": None if asked.mask is None else asked.mask.sha256,
         "resolutions_sha256": None if asked.resolutions is None else asked.resolutions.sha256,
+        "resolutions_uma_only": asked.resolutions is not None and asked.resolutions.uma_only,
     }
     return {
         "ok": judged.ok,

@@ -30,6 +30,7 @@ class Resolutions(NamedTuple):
 
     sha256: str
     settled: tuple[Resolution, ...]
+    uma_only: bool = False
 
 
 def read_resolutions(path: Path, *, uma_only: bool = False) -> Resolutions:
@@ -52,7 +53,7 @@ def read_resolutions(path: Path, *, uma_only: bool = False) -> Resolutions:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"not a file of resolutions: {error!r}", path=path) from error
-    return Resolutions(hashlib.sha256(data).hexdigest(), settled)
+    return Resolutions(hashlib.sha256(data).hexdigest(), settled, uma_only)
 
 
 def _resolution(market: dict[str, Any]) -> Resolution:
