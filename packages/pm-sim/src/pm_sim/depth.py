@@ -74,8 +74,7 @@ class Depth:
         taken = self.taken.get(token)
         if taken is None or slot[11] >> 3 & 3 == Settled.UNSETTLED:
             return
-        sides = self.books.sides(token)
-        gone = []
+        sides, gone = self.books.sides(token), []
         for key, ours in taken.items():
             side, px = key
             displayed = sides[side].get(px, 0)

@@ -134,7 +134,7 @@ class Engine:
     def _plain(self, block: bytes) -> None:  # noqa: C901 -- the hot loop: every call costs 5 %
         books, facts, make = self.books, self.facts.tokens, tuple.__new__
         tops, level = books.tops, books.level
-        nearests = [lens.depth.nearest for lens in self.lenses]
+        takers = [(lens.depth.nearest, lens.depth.told) for lens in self.lenses]
         due = self._due_ns
         for slot in SLOT.iter_unpack(block):
             now = slot[1]
@@ -150,11 +150,10 @@ class Engine:
                 token = slot[6]
                 tops[token] = slot
                 if self._is_watching:
-                    for nearest in nearests:
+                    for nearest, told in takers:
                         gate = nearest.get(token)
                         if gate and not (slot[7] > gate[0] and NONE != slot[8] < gate[1]):
-                            due = self._watched(slot)
-                            break
+                            told(slot)
                 if self._is_waiting:
                     due = self._watched(slot)
                 groups = self._unsettled if slot[11] & _SETTLED_BITS == _UNSETTLED else self._all

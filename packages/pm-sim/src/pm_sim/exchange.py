@@ -36,6 +36,7 @@ from pm_sim.rules import SIZE_STEP_E6, refusal, taker_refusal
 
 # Costs and fees are rounded up for each fill: at most this much, in millionths, for each level taken.
 ROUNDING_E6: Final = 22
+_STATES: Final = {int(one): one for one in State}
 UNKNOWN_QUEUE_E6: Final = 1 << 62  # more than ever trades
 
 
@@ -144,7 +145,7 @@ class Exchange:
             due = _Waiting(now_ns + market.taker_delay_ns, order.order_id)
             heapq.heappush(self._delayed, due)
             return []
-        return self._match(order, now_ns)
+        return self._walk(order, market, now_ns)
 
     def cancel(self, order_id: int, strategy_id: str, now_ns: int) -> list[Outcome]:
         """Take a cancel; only what rests can be cancelled, as at the venue."""
@@ -305,11 +306,15 @@ class Exchange:
         return best is not None and _meet(order, PxE6(best))
 
     def _match(self, order: Order, now_ns: int) -> list[Outcome]:
-        """Walk the book, unless it cannot be looked at now."""
+        """Match an order that has waited, if it is still allowed."""
         market = self._markets.by_token[order.token]
         reason = self._refused_now(order, market, now_ns)
         if reason is not None:
             return self._ended(order, reason, now_ns)
+        return self._walk(order, market, now_ns)
+
+    def _walk(self, order: Order, market: Market, now_ns: int) -> list[Outcome]:
+        """Walk the book, unless it cannot be looked at now."""
         if self._books.tops[order.token][11] >> 3 & 3 == Settled.UNSETTLED:
             self._unsettled.setdefault(order.token, []).append(order.order_id)
             return []
@@ -380,24 +385,12 @@ class Exchange:
             self._reserved[order.order_id] -= paid
         else:
             ledger.sold(order.token, px_e6, size_e6, fee_e6, now_ns, tainted=tainted)
+        state = _STATES[self._books.state_number(order.token)]
         return Fill(
-            fill_id=self._fills,
-            order_id=order.order_id,
-            strategy_id=order.strategy_id,
-            token=order.token,
-            side=order.side,
-            px_e6=px_e6,
-            size_e6=size_e6,
-            fee_e6=fee_e6,
-            is_maker=is_maker,
-            at_ns=now_ns,
-            seq=self._books.seq,
-            state=State(self._books.state_number(order.token)),
-            book_age_ns=now_ns - top[1],
-            shard=top[9],
-            frame=top[5],
-            is_tainted=tainted,
-        )
+            self._fills, order.order_id, order.strategy_id, order.token, order.side,
+            px_e6, size_e6, fee_e6, is_maker, now_ns, self._books.seq,
+            state, now_ns - top[1], top[9], top[5], tainted,
+        )  # fmt: skip
 
     def _rest(self, order: Order, left_e6: int, now_ns: int) -> list[Outcome]:
         ahead = self._ahead(order)

@@ -158,7 +158,7 @@ class Ledger:
 
     def positions_e6(self) -> dict[int, int]:
         """Return the shares that are held, by token, in the order of tokens."""
-        return {token: one.held_e6 for token, one in sorted(self.holdings.items()) if one.held_e6}
+        return {token: size for token in sorted(self.holdings) if (size := self.holdings[token].held_e6)}
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -380,12 +380,14 @@ class Ledger:
         )
 
     def _post(self, at_ns: int, reason: str, *amounts: tuple[Account, int]) -> None:
-        if sum(amount for _, amount in amounts):
-            raise LedgerError(f"{reason} does not balance: {amounts}")
         balances = self.balances
+        total = 0
         for account, amount in amounts:
+            total += amount
             if isinstance(account, str):
                 balances[account] += amount
+        if total:
+            raise LedgerError(f"{reason} does not balance: {amounts}")
         # What is posted late (an arrival) does not take time back.
         if at_ns > self._now_ns:
             self._capital_e6_ns += self._tied_e6 * (at_ns - self._now_ns)
