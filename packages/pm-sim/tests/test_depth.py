@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pm_frames.events import Settled
-from pm_sim.orders import Fill, Side, Tif
 from pm_sim.exchange import QueueModel, Terms
 from pm_sim.fees import FlatBps
+from pm_sim.orders import Fill, Side, Tif
 
 YES, NO = 0, 1
 QUEUE = Terms(fees=lambda market: FlatBps(0), queue=QueueModel.CONSERVATIVE)
@@ -53,7 +53,10 @@ def test_one_trade_fills_both_views_together_once_and_the_best_price_first(
     scene.order(YES, Side.BUY, 47, 500, tif=Tif.GTC)
     scene.order(NO, Side.SELL, 55, 500, tif=Tif.GTC)
     fills = scene.trade(YES, 40, 700, bought=False)
-    assert [(one.px_e6, one.size_e6) for one in fills] == [(470_000, 5_000_000), (450_000, 2_000_000)]
+    assert [(one.px_e6, one.size_e6) for one in fills] == [
+        (470_000, 5_000_000),
+        (450_000, 2_000_000),
+    ]
     assert had(scene.trade(YES, 40, 700, bought=False)) == 700
     assert had(scene.trade(YES, 40, 700, bought=False)) == 100
 

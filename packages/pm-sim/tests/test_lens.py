@@ -42,7 +42,9 @@ class Notes(Strategy):
         self.seen.append(("state", (change.token, change.before, change.state, ctx.now_ns)))
 
     def on_market(self, ctx: Any, change: Any, portfolio: Any) -> None:
-        self.seen.append(("market", (change.facts.tick_e6, change.facts.is_open, change.payouts_e6)))
+        self.seen.append(
+            ("market", (change.facts.tick_e6, change.facts.is_open, change.payouts_e6))
+        )
 
 
 def test_every_hook_is_told_what_the_stream_says_in_its_order() -> None:
@@ -83,16 +85,14 @@ def three() -> Stream:
 
 
 @pytest.mark.parametrize(("wait", "sold"), [(1, False), (6, True)])
-def test_a_conversion_pays_and_gives_its_shares_only_when_it_is_done(
-    wait: int, sold: bool
-) -> None:
+def test_a_conversion_pays_and_gives_its_shares_only_when_it_is_done(wait: int, sold: bool) -> None:
     """NO of two of three: a dollar a share, and YES of the third, both after the delay."""
     data = three()
     for _ in range(wait):
         data.mirrored({40: 50}, {45: 50})
     size = SzE6(10 * SHARE)
     yes = Sell(4, PxE6(40 * CENT), SzE6(5 * SHARE))
-    plan = {
+    plan: dict[int, list[Any]] = {
         6: [buy(60, token=1), buy(60, token=3)],
         7: [Convert((1, 3), size)],
         6 + 2 * wait: [yes],
@@ -115,7 +115,12 @@ def test_a_conversion_that_cannot_be_is_refused() -> None:
     data = three()
     data.mirrored({40: 50}, {45: 50})
     size = SzE6(10 * SHARE)
-    bad = [Convert((0,), size), Convert((1, 1), size), Convert((1,), size), Convert((1, 3), SzE6(0))]
+    bad = [
+        Convert((0,), size),
+        Convert((1, 1), size),
+        Convert((1,), size),
+        Convert((1, 3), SzE6(0)),
+    ]
     engine = simulate(data.end(), lambda: Script({6: [buy(45, token=0)], 7: bad}))
     assert only(engine).rejects.total() == 4
     assert only(engine).ledger.positions_e6() == {0: 10 * SHARE}
@@ -124,7 +129,10 @@ def test_a_conversion_that_cannot_be_is_refused() -> None:
 def test_shares_under_way_from_a_conversion_are_paid_out_when_their_market_ends() -> None:
     data = three()
     data.mirrored({40: 50}, {45: 50}).resolved(4, number=2).mirrored({40: 50}, {45: 50})
-    plan = {6: [buy(60, token=1), buy(60, token=3)], 7: [Convert((1, 3), SzE6(10 * SHARE))]}
+    plan: dict[int, list[Any]] = {
+        6: [buy(60, token=1), buy(60, token=3)],
+        7: [Convert((1, 3), SzE6(10 * SHARE))],
+    }
     lens = only(simulate(data.end(later=9 * MS), lambda: Script(plan), merge_delay_ns=5 * MS))
     assert lens.ledger.positions_e6() == {}
     assert lens.totals().total_pnl_e6 == 8 * SHARE - lens.totals().fees_paid_e6
@@ -134,7 +142,11 @@ def test_shares_under_way_from_a_conversion_are_paid_out_when_their_market_ends(
 def test_a_loss_that_is_under_way_counts_and_a_gain_does_not(no: int, pnl: int) -> None:
     data = Stream().market().book(YES, {40: 50}, {50: 50})
     data.book(NO, {35: 50}, {no: 50}).book(YES, {40: 50}, {65: 50})
-    plan = {1: [buy(50)], 2: [buy(no, token=NO)], 3: [Merge(YES, SzE6(10 * SHARE))]}
+    plan: dict[int, list[Any]] = {
+        1: [buy(50)],
+        2: [buy(no, token=NO)],
+        3: [Merge(YES, SzE6(10 * SHARE))],
+    }
     from pm_sim.exchange import Taint
 
     totals = only(simulate(data.end(), lambda: Script(plan), taint=Taint.LABEL)).totals()
@@ -237,8 +249,6 @@ def test_a_queue_in_the_engine_is_moved_by_trades_alone() -> None:
     order = buy(45)._replace(tif=Tif.GTC)
     data = Stream().market().book(YES, {45: 20}, {50: 50}).book(YES, {45: 20}, {50: 50})
     data.trade(YES, 45, 25, Side.SELL)
-    lens = only(
-        simulate(data.end(), lambda: Script({1: [order]}), queue=QueueModel.CONSERVATIVE)
-    )
+    lens = only(simulate(data.end(), lambda: Script({1: [order]}), queue=QueueModel.CONSERVATIVE))
     assert lens.ledger.positions_e6() == {YES: 5 * SHARE}
     assert lens.totals().fees_paid_e6 == 0

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from pm_sim.mask import Mask
 
-SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda one: (min(one), max(one))))
+SPANS = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda one: (min(one), max(one)))
+)
 
 
 @given(SPANS, st.integers(-1, 61))

@@ -32,7 +32,8 @@ class Depth:
         self._forget_on_restatement = forget_on_restatement
         self.taken: dict[int, dict[tuple[int, int], _Taken]] = {}  # token; side, price
         # The highest bid and the lowest ask of which something was taken: a top that is better than both
-        # says nothing of what was taken. With levels nothing is better, since every level is told.
+        # says nothing of what was taken, nor does one that is as good if a restatement is nothing. With
+        # levels nothing is better, since every level is told.
         self.nearest: dict[int, tuple[int, int]] = {}
 
     def reachable(self, token: int, side: Side, limit_px_e6: PxE6) -> list[Level]:
@@ -98,10 +99,17 @@ class Depth:
         taken = self.taken.setdefault(token, {})
         before = taken.get((side, px_e6))
         taken[side, px_e6] = _Taken(size_e6 + (before.size_e6 if before else 0), displayed)
-        self.nearest[token] = self._nearest(taken)
+        if before is None:
+            self.nearest[token] = self._nearest(taken)
 
     def _nearest(self, taken: dict[tuple[int, int], _Taken]) -> tuple[int, int]:
         if self.books.has_levels:
             return ONE, NONE
-        bid = max((px for side, px in taken if side == BID), default=NONE)
-        return bid, min((px for side, px in taken if side == ASK), default=ONE)
+        bid, ask = NONE, int(ONE)
+        for side, px in taken:
+            if side == BID:
+                bid = max(bid, px)
+            else:
+                ask = min(ask, px)
+        as_good = not self._forget_on_restatement
+        return bid - as_good, ask + as_good

@@ -99,6 +99,7 @@ class Exchange:
         self._delayed: list[_Waiting] = []
         self._orders: dict[int, Order] = {}  # under way, or waiting to be matched
         self._reserved: dict[int, int] = {}  # cash, for each buy that is not over
+        self._priced: dict[int, tuple[object, object]] = {}  # the fees and rules that it is for
         self._unsettled: dict[int, list[int]] = {}  # orders that wait for the end of a batch
         self._expiries: list[_Waiting] = []
         self._fills = 0
@@ -118,6 +119,9 @@ class Exchange:
             return self._reject(order, RejectReason.CASH, order.submitted_ns)
         self._orders[order.order_id] = order
         self._reserved[order.order_id] = amount
+        market = self._markets.by_token.get(order.token)
+        if market is not None:
+            self._priced[order.order_id] = market.fees, market.rules
         return None
 
     def arrived(self, order: Order, now_ns: int) -> list[Outcome]:
@@ -235,8 +239,7 @@ class Exchange:
         # A taker who bought met resting sales, or in the other view resting bids.
         bought = slot[8] == BID
         views = [(slot[6], Side.SELL if bought else Side.BUY, px)]
-        complement = self._markets.complement(slot[6])
-        if complement is not None:
+        if (complement := self._markets.complement(slot[6])) is not None:
             views.append((complement, Side.BUY if bought else Side.SELL, ONE - px))
         for token, ours, price in views:
             filled = self._drained(token, ours, price, size, slot[1])
@@ -281,7 +284,8 @@ class Exchange:
         if order.expires_ns is not None and order.expires_ns <= now_ns:
             return RejectReason.EXPIRED
         # Fees or the tick may have changed under way, and with them what a buy can cost.
-        if order.side is Side.BUY:
+        fees, rules = self._priced.get(order.order_id, (None, None))
+        if order.side is Side.BUY and not (fees is market.fees and rules is market.rules):
             more = self._needed(order) - self._reserved[order.order_id]
             if more > 0:
                 if not self._ledger.reserve_cash(CashE6(more), now_ns):
@@ -411,9 +415,7 @@ class Exchange:
             return UNKNOWN_QUEUE_E6 if not all(_meet(order, PxE6(px)) for px in levels) else 0
         return shown or 0
 
-    def _drained(
-        self, token: int, side: Side, px_e6: int, size_e6: int, now_ns: int
-    ) -> list[Fill]:
+    def _drained(self, token: int, side: Side, px_e6: int, size_e6: int, now_ns: int) -> list[Fill]:
         """Let a trade at a price eat the queue, and then us; one that went past us had to eat us first."""
         outcomes: list[Fill] = []
         if token not in self._by_token or self._doubt(token, now_ns) is not None:
@@ -477,6 +479,7 @@ class Exchange:
                 self._ledger.withdraw_shares(order.token, SzE6(left_e6))
             return
         reserved = self._reserved.pop(order.order_id)
+        self._priced.pop(order.order_id, None)
         if reserved:
             self._ledger.release_cash(CashE6(reserved), now_ns)
 

@@ -34,7 +34,7 @@ def intent_line(
 ) -> str:
     """Return the line of an intent; its tag and ids must be unambiguous."""
     tag = intent.tag or ""
-    if isinstance(intent, Buy) or isinstance(intent, Sell):  # noqa: SIM101 -- a tuple is slower
+    if isinstance(intent, Buy) or isinstance(intent, Sell):
         side = "buy" if isinstance(intent, Buy) else "sell"
         return (
             f"{seq}|{strategy_id}|place|{market_id}|{side}|{int(intent.limit_px_e6)}"

@@ -40,6 +40,7 @@ class LedgerError(Exception):
 class Holding:
     """Shares of one token and what they cost."""
 
+    token: int
     held_e6: int = 0
     offered_e6: int = 0  # of these, in sell orders that are under way or in the book
     locked_e6: int = 0  # of these, from conversions that are not done
@@ -88,6 +89,7 @@ class Ledger:
         if deposit_e6 < 0:
             raise ValueError(f"a deposit of {deposit_e6}")
         self.holdings: dict[int, Holding] = {}
+        self.held_e6: dict[int, int] = {}  # shares by token, only what is not zero
         self.postings = 0
         self.moves = 0  # of shares: a change here means that positions have changed
         self.balances: dict[str, int] = dict.fromkeys(
@@ -113,7 +115,7 @@ class Ledger:
         """Return the holding of a token, an empty one if there never was any."""
         found = self.holdings.get(token)
         if found is None:
-            found = self.holdings[token] = Holding()
+            found = self.holdings[token] = Holding(token)
         return found
 
     def capital_days_e6(self, at_ns: int) -> int:
@@ -158,7 +160,7 @@ class Ledger:
 
     def positions_e6(self) -> dict[int, int]:
         """Return the shares that are held, by token, in the order of tokens."""
-        return {token: size for token in sorted(self.holdings) if (size := self.holdings[token].held_e6)}
+        return dict(sorted(self.held_e6.items()))
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -194,8 +196,7 @@ class Ledger:
         cost = cost_up(px_e6, size_e6)
         holding = self.holding(token)
         holding.is_tainted |= tainted
-        self.moves += 1
-        holding.held_e6 += size_e6
+        self._hold(holding, size_e6)
         holding.cost_e6 += cost
         self._cost_e6 += cost
         self._post(
@@ -280,8 +281,7 @@ class Ledger:
             share = carried // len(targets) + (at < carried % len(targets))
             holding = self.holding(token)
             holding.is_tainted |= doubt
-            self.moves += 1
-            holding.held_e6 += size_e6
+            self._hold(holding, size_e6)
             holding.locked_e6 += size_e6
             holding.cost_e6 += share
             self._cost_e6 += share
@@ -351,13 +351,20 @@ class Ledger:
             )
         return holding
 
+    def _hold(self, holding: Holding, more_e6: int) -> None:
+        self.moves += 1
+        holding.held_e6 += more_e6
+        if holding.held_e6:
+            self.held_e6[holding.token] = holding.held_e6
+        else:
+            del self.held_e6[holding.token]
+
     def _release(self, holding: Holding, size_e6: SzE6) -> int:
         """Take shares out of a holding; return their cost, rounded up, and all of it with the last share."""
         if size_e6 > holding.held_e6:
             raise LedgerError(f"{size_e6} shares, but {holding.held_e6} are held")
         cost = -(-holding.cost_e6 * size_e6 // holding.held_e6)
-        self.moves += 1
-        holding.held_e6 -= size_e6
+        self._hold(holding, -size_e6)
         holding.cost_e6 -= cost
         self._cost_e6 -= cost
         if not holding.held_e6:

@@ -176,7 +176,7 @@ class Lens:
         if isinstance(intent, Timer):
             self._push(max(intent.at_ns, self.books.now_ns), _TIMER, run, intent)
             return None
-        if isinstance(intent, Buy) or isinstance(intent, Sell):  # noqa: SIM101 -- a tuple is slower
+        if isinstance(intent, Buy) or isinstance(intent, Sell):
             return self._place(run, intent)
         if not self._lets_through(run, NO_RISK):
             return None
@@ -347,7 +347,7 @@ class Lens:
             positions = self.portfolio.held_e6
             if self._moves != ledger.moves:
                 self._moves = ledger.moves
-                positions = cast("Mapping[int, SzE6]", MappingProxyType(ledger.positions_e6()))
+                positions = cast("Mapping[int, SzE6]", MappingProxyType(ledger.held_e6.copy()))
             self.portfolio = Portfolio(
                 cast(CashE6, balances["cash"]),
                 cast(CashE6, balances["reserved"]),

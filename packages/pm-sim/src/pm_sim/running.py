@@ -149,9 +149,11 @@ def checked(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
     if kind not in _INTEGERS:
         raise IntentError(f"{intent!r} is no intent")
     places = kind is Buy or kind is Sell
+    named: tuple[Any, ...]
+    values: tuple[Any, ...]
     if places:
-        values = named = (intent.token, intent.limit_px_e6, intent.size_e6)
-        named = named[:1]
+        named = (intent.token,)
+        values = (intent.token, intent.limit_px_e6, intent.size_e6)
     else:
         named = intent.tokens if kind is Convert else (intent.token,) if kind is Merge else ()
         values = (*named, *(getattr(intent, name) for name in _INTEGERS[kind]))
