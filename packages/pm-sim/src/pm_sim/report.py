@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from pm_frames.command import ExitCode
 from pm_frames.errors import BundleError
-from pm_frames.events import CorruptEvents, EndReason, RunState
+from pm_frames.events import CorruptEvents, End, EndReason, RunState
 from pm_sim.engine import Engine
 from pm_sim.fixed import E6
 from pm_sim.hashing import ledger_hash, result_id
@@ -58,7 +58,10 @@ def verdict(engine: Engine | None, error: Exception | None) -> Verdict:
     assert error is None
     assert engine is not None
     assert engine.end is not None
-    end = engine.end
+    return _judged_end(engine.end) or _judged(engine)
+
+
+def _judged_end(end: End) -> Verdict | None:
     if end.reason is EndReason.ERROR:
         return Verdict(ExitCode.CORRUPT, "the replay could not read the run to its end")
     if end.reason is EndReason.STOPPED:
@@ -67,6 +70,10 @@ def verdict(engine: Engine | None, error: Exception | None) -> Verdict:
         return Verdict(ExitCode.FINDINGS, f"the run is {end.run_state.name.lower()}")
     if end.run_state is RunState.RUNNING and end.reason is EndReason.WHOLE:
         return Verdict(ExitCode.FINDINGS, "the run is still going on: this is not all of it")
+    return None
+
+
+def _judged(engine: Engine) -> Verdict:
     if not engine.books.seq:
         return Verdict(ExitCode.FINDINGS, "the stream has no events")
     if not engine.books.tops:

@@ -164,14 +164,18 @@ def checked(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
         if token not in tokens:
             raise IntentError(f"no token has the number {token}")
     if places:
-        if not isinstance(intent.tif, Tif) or not isinstance(intent.urgency, Urgency):
-            raise IntentError(f"tif {intent.tif!r} or urgency {intent.urgency!r} is none")
-        if (intent.tif is Tif.GTD) is not isinstance(intent.expires_ns, int):
-            raise IntentError("GTD orders have expires_ns, others have not")
+        _check_terms(intent)
     tag = intent.tag
     if tag is not None and not (isinstance(tag, str) and FORBIDDEN.isdisjoint(tag)):
         raise IntentError(f"the tag {tag!r} is no text without | and ends of lines")
     return cast(Intent, intent)
+
+
+def _check_terms(intent: Buy | Sell) -> None:
+    if not isinstance(intent.tif, Tif) or not isinstance(intent.urgency, Urgency):
+        raise IntentError(f"tif {intent.tif!r} or urgency {intent.urgency!r} is none")
+    if (intent.tif is Tif.GTD) is not isinstance(intent.expires_ns, int):
+        raise IntentError("GTD orders have expires_ns, others have not")
 
 
 _INTEGERS: Final[dict[type, tuple[str, ...]]] = {
