@@ -134,7 +134,8 @@ class Engine:
     def _plain(self, block: bytes) -> None:  # noqa: C901 -- the hot loop: every call costs 5 %
         books, facts, make = self.books, self.facts.tokens, tuple.__new__
         tops, level = books.tops, books.level
-        takers = [(lens.depth.nearest, lens.depth.told) for lens in self.lenses]
+        none = NONE
+        takers = [(lens.depth.nearest.get, lens.depth.told) for lens in self.lenses]
         due = self._due_ns
         for slot in SLOT.iter_unpack(block):
             now = slot[1]
@@ -150,9 +151,9 @@ class Engine:
                 token = slot[6]
                 tops[token] = slot
                 if self._is_watching:
-                    for nearest, told in takers:
-                        gate = nearest.get(token)
-                        if gate and not (slot[7] > gate[0] and NONE != slot[8] < gate[1]):
+                    for gate_of, told in takers:
+                        gate = gate_of(token)
+                        if gate and not (slot[7] > gate[0] and none != slot[8] < gate[1]):
                             told(slot)
                 if self._is_waiting:
                     due = self._watched(slot)

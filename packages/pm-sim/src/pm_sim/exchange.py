@@ -134,8 +134,8 @@ class Exchange:
             return self._ended(order, reason, now_ns)
         assert market is not None
         if not self._crosses(order):
-            if order.tif in {Tif.IOC, Tif.FOK}:
-                fok = order.tif is Tif.FOK
+            fok = order.tif is Tif.FOK
+            if fok or order.tif is Tif.IOC:
                 return self._ended(
                     order, RejectReason.FOK_UNFILLED if fok else RejectReason.NO_MATCH, now_ns
                 )
@@ -346,7 +346,7 @@ class Exchange:
                 self._filled(order, step.paid_px_e6, step.size_e6, fee, now_ns, tainted=tainted)
             )
         left = order.size_e6 - total
-        if left and order.tif in {Tif.GTC, Tif.GTD}:
+        if left and (order.tif is Tif.GTC or order.tif is Tif.GTD):
             return [*outcomes, *self._rest(order, left, now_ns)]
         self._release(order, left, now_ns)
         if left:

@@ -171,7 +171,7 @@ def checked(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
     return cast(Intent, intent)
 
 
-def _check_terms(intent: Buy | Sell) -> None:
+def _check_terms(intent: Any) -> None:
     if not isinstance(intent.tif, Tif) or not isinstance(intent.urgency, Urgency):
         raise IntentError(f"tif {intent.tif!r} or urgency {intent.urgency!r} is none")
     if (intent.tif is Tif.GTD) is not isinstance(intent.expires_ns, int):
