@@ -303,8 +303,7 @@ class Ledger:
         self._transits = [one for one in self._transits if one.due_ns > at_ns]
         for one in due:
             for token in one.unlocks:
-                holding = self.holding(token)  # what has been paid out since is locked no more
-                holding.locked_e6 -= min(one.size_e6, holding.locked_e6)
+                self.holding(token).locked_e6 -= one.size_e6
             self._post(
                 one.due_ns,
                 "arrive",
@@ -329,7 +328,6 @@ class Ledger:
         if not size:
             return CashE6(0)
         doubt = holding.is_tainted
-        holding.locked_e6 = 0
         pays = proceeds_down(payout_px_e6, size)
         cost = self._release(holding, size)
         self._post(
