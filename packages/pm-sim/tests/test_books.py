@@ -107,6 +107,19 @@ def test_the_middle_of_a_batch_a_mask_and_a_crossed_book_give_no_mark() -> None:
     assert only(worth(crossed)).totals().unrealized_pnl_e6 == -5 * SHARE
 
 
+def test_a_run_that_ends_while_a_book_is_lost_gives_no_mark() -> None:
+    lost = ending()
+    lost.status(YES, State.ENDED, State.RECONNECTING)
+    assert only(worth(lost)).totals().unrealized_pnl_e6 == -5 * SHARE
+
+
+def test_what_a_mask_covers_is_tainted_where_it_is_filled() -> None:
+    mask = Mask("x", {"t0": [(T0, T0 + 9 * MS)]})
+    engine = worth(ending(), engine={"mask": mask}, taint=Taint.LABEL)
+    assert [one.is_tainted for one in script(engine).told] == [True]
+    assert only(engine).totals().clean_pnl_e6 == 0
+
+
 def test_a_bid_that_we_have_eaten_is_no_mark() -> None:
     data = Stream().market()
     for _ in range(3):

@@ -8,7 +8,8 @@ import pytest
 from pm_frames.events import Settled
 from pm_sim.exchange import QueueModel, Terms
 from pm_sim.fees import FlatBps
-from pm_sim.orders import Fill, Side, Tif
+from pm_sim.fixed import PxE6, SzE6
+from pm_sim.orders import Fill, Order, Side, Tif, Urgency
 
 YES, NO = 0, 1
 QUEUE = Terms(fees=lambda market: FlatBps(0), queue=QueueModel.CONSERVATIVE)
@@ -79,3 +80,55 @@ def test_with_tops_alone_the_queue_behind_the_best_is_not_known(
     assert had(scene.trade(YES, px, 10_000, bought=bought)) == (500 if known else 0)
     through = px + 1 if bought else px - 1
     assert had(scene.trade(YES, through, 10_000, bought=bought)) == (0 if known else 500)
+
+
+def test_the_share_is_of_what_is_displayed_and_not_of_what_is_left(new_scene: NewScene) -> None:
+    scene = new_scene(depth={"share_bps": 5_000})
+    scene.book(YES, {40: 1000}, {50: 2000})
+    assert had(scene.order(YES, Side.BUY, 50, 600)) == 600
+    assert had(scene.order(YES, Side.BUY, 50, 600)) == 400
+
+
+def test_of_several_taken_levels_each_is_forgotten_when_it_has_gone_itself(
+    new_scene: NewScene,
+) -> None:
+    scene = new_scene()
+    scene.give(YES, 5000)
+    steps = [(40, 50), (38, 52), (39, 51)]  # taken behind and before what was taken first
+    for bid, ask in steps:
+        scene.book(YES, {bid: 1000}, {ask: 1000}, levels=False)
+        assert had(scene.order(YES, Side.BUY, ask, 1000)) == 1000
+        assert had(scene.order(YES, Side.SELL, bid, 1000)) == 1000
+    # What is worse than the nearest of them says something.
+    bid_gate, ask_gate = scene.depth.nearest[YES]
+    taken = scene.depth.taken[YES]
+    assert bid_gate == max(px for side, px in taken if side == 0) - 1
+    assert ask_gate == min(px for side, px in taken if side == 1) + 1
+
+
+def test_slippage_is_rounded_up(
+    new_scene: NewScene,
+) -> None:
+    fine = new_scene(
+        Terms(fees=lambda market: FlatBps(0), slippage_bps=7), tick_size_e6=100, min_size_e6=10_000
+    )
+    fine.book(YES, {40: 1000}, {50: 1000})
+    fine.books.levels[YES][1][500_100] = fine.books.levels[YES][1].pop(500_000)
+    [fill] = [one for one in fine.order(YES, Side.BUY, 60, 500) if isinstance(one, Fill)]
+    assert fill.px_e6 == 500_100 + 351  # 350.07
+
+
+def test_what_brings_less_than_the_smallest_fee_is_not_sold(new_scene: NewScene) -> None:
+    scene = new_scene(tick_size_e6=100, min_size_e6=10_000)
+    scene.give(YES, 1000)
+    scene.book(YES, {40: 1000}, {50: 1000})
+    scene.books.levels[YES][0].clear()
+    scene.books.levels[YES][0][900] = 10_000_000
+    scene.orders += 1
+    cheap = Order(
+        scene.orders, "s", 1, YES, Side.SELL, PxE6(100), SzE6(10_000), Tif.IOC, Urgency.TAKER,
+        "", scene.now, scene.now,
+    )  # fmt: skip
+    assert scene.venue.submit(cheap) is None
+    assert [one.reason.value for one in scene.venue.arrived(cheap, scene.now)] == ["no_match"]
+    assert scene.ledger.positions_e6() == {YES: 10_000_000}

@@ -12,9 +12,12 @@ from streams import CENT, MS, NO, SHARE, YES, Stream
 
 from pm_frames.continuity import State
 from pm_frames.events import Kind, Side
-from pm_sim import Buy, Convert, Merge, PxE6, Sell, Strategy, SzE6
-from pm_sim.exchange import QueueModel
+from pm_sim import Buy, Cancel, Convert, Merge, PxE6, Sell, Strategy, SzE6, Tif
+from pm_sim.allocator import Limits
+from pm_sim.exchange import QueueModel, Taint
+from pm_sim.fixed import CashE6
 from pm_sim.report import verdict
+from pm_sim.resolutions import Resolution
 from pm_sim.settings import CENTRAL, WORST, OnError
 
 
@@ -147,8 +150,6 @@ def test_a_loss_that_is_under_way_counts_and_a_gain_does_not(no: int, pnl: int) 
         2: [buy(no, token=NO)],
         3: [Merge(YES, SzE6(10 * SHARE))],
     }
-    from pm_sim.exchange import Taint
-
     totals = only(simulate(data.end(), lambda: Script(plan), taint=Taint.LABEL)).totals()
     assert totals.in_transit_e6 == (50 + no) * SHARE // 10
     assert totals.total_pnl_e6 == pnl * SHARE - totals.fees_paid_e6
@@ -244,11 +245,77 @@ def test_the_profit_of_a_flat_book_is_what_was_paid_and_got_whatever_the_path(
 
 
 def test_a_queue_in_the_engine_is_moved_by_trades_alone() -> None:
-    from pm_sim import Tif
-
     order = buy(45)._replace(tif=Tif.GTC)
     data = Stream().market().book(YES, {45: 20}, {50: 50}).book(YES, {45: 20}, {50: 50})
     data.trade(YES, 45, 25, Side.SELL)
     lens = only(simulate(data.end(), lambda: Script({1: [order]}), queue=QueueModel.CONSERVATIVE))
     assert lens.ledger.positions_e6() == {YES: 5 * SHARE}
     assert lens.totals().fees_paid_e6 == 0
+
+
+def test_the_worst_lens_pays_the_dearer_fee_and_slippage_and_believes_no_restatement() -> None:
+    data = Stream().market(0, fee_schedule={"rate": "0.1", "exponent": "1"})
+    for size in (20, 30, 30):
+        data.book(YES, {40: 50}, {50: size})
+    plan = {1: [buy(60, 20)], 2: [buy(60, 20)]}
+    engine = simulate(
+        data.end(), lambda: Script(plan), lenses=(WORST, CENTRAL), slippage_bps=200, fee_bps=100
+    )
+    worst, central = engine.lenses
+    assert worst.ledger.positions_e6() == {YES: 15 * SHARE}  # half of 20, then of 30 what is left
+    assert central.ledger.positions_e6() == {YES: 40 * SHARE}
+    assert worst.totals().cost_basis_e6 == 15 * 510_000
+    assert worst.totals().fees_paid_e6 == 374_850  # 15 x 0.1 x 0.51 x 0.49
+    flat = only(
+        simulate(bytes(data.data), lambda: Script({1: [buy(60)]}), lenses=(WORST,), fee_bps=2000)
+    )
+    assert flat.totals().fees_paid_e6 == SHARE
+
+
+def test_a_cancel_is_under_way_as_long_as_an_order() -> None:
+    data = Stream().market()
+    for _ in range(9):
+        data.book(YES, {40: 50}, {50: 50})
+    plan: dict[int, list[Any]] = {1: [buy(45)._replace(tif=Tif.GTC)], 5: [Cancel(1)]}
+    short, whole = (
+        only(simulate(bytes(data.data) if n else data.end(), lambda: Script(plan), latency_ns=ns))
+        for n, ns in enumerate((3 * MS, 5 * MS))
+    )
+    assert (short.counts["cancelled"], whole.counts["cancelled"]) == (1, 0)
+
+
+def test_fees_that_change_under_way_are_paid_and_must_be_afforded() -> None:
+    for cash, reason in ((6_000_000, "fill"), (5_400_000, "cash")):
+        data = Stream().market().book(YES, {40: 50}, {50: 50})
+        data.book(YES, {40: 50}, {50: 50})
+        data.market(0, fee_schedule={"rate": "0.3", "exponent": "1"})
+        data.book(YES, {40: 50}, {50: 50}).book(YES, {40: 50}, {50: 50})
+        engine = simulate(
+            data.end(), lambda: Script({2: [buy(50)]}),
+            lenses=(WORST,), latency_ns=MS, cash_e6=cash,
+        )  # fmt: skip
+        told = script(engine).told
+        assert [one.reason.value if hasattr(one, "reason") else "fill" for one in told] == [reason]
+        paid = 750_000 if reason == "fill" else 0
+        assert only(engine).totals().fees_paid_e6 == paid
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).status(NO, State.LIVE)
+    data.market(0, fee_schedule={"rate": "0.3", "exponent": "1"}).book(YES, {40: 50}, {50: 50})
+    lens = only(simulate(data.end(), lambda: Script({1: [buy(50)], 3: [buy(50)]}), lenses=(WORST,)))
+    assert lens.totals().fees_paid_e6 == 100_000 + 750_000
+
+
+def test_a_resolution_that_leaves_out_an_outcome_is_passed_over() -> None:
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).end()
+    half = Resolution({"t0": PxE6(1_000_000)}, None)
+    engine = simulate(data, engine={"resolutions": [half]})
+    assert engine.counts["resolutions_passed_over"] == 1
+    assert engine.markets.by_token[YES].is_open
+
+
+@pytest.mark.parametrize("limit", ["market_usd_e6", "total_usd_e6"])
+def test_what_orders_hold_is_at_risk(limit: str) -> None:
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).book(YES, {40: 50}, {50: 50})
+    steps = {1: [buy(45)._replace(tif=Tif.GTC)], 2: [buy(44), buy(30, 5)]}
+    limits = Limits(**{limit: CashE6(7 * SHARE)})
+    lens = only(simulate(data.end(), lambda: Script(steps), limits=limits))
+    assert lens.allocator.dropped == {limit[:-3]: 1}

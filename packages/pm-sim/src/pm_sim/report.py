@@ -58,7 +58,7 @@ def verdict(engine: Engine | None, error: Exception | None) -> Verdict:
     assert error is None
     assert engine is not None
     assert engine.end is not None
-    return _judged_end(engine.end) or _judged(engine)
+    return _judged_end(engine.end) or _judged(engine, engine.end)
 
 
 def _judged_end(end: End) -> Verdict | None:
@@ -73,10 +73,10 @@ def _judged_end(end: End) -> Verdict | None:
     return None
 
 
-def _judged(engine: Engine) -> Verdict:
+def _judged(engine: Engine, end: End) -> Verdict:
     if not engine.books.seq:
         return Verdict(ExitCode.FINDINGS, "the stream has no events")
-    if not engine.books.tops:
+    if not engine.books.tops and end.reason is EndReason.WHOLE:
         return Verdict(ExitCode.FINDINGS, "the stream tells of no book")
     # With `count` only one that answered itself for ever is disabled.
     broken = [run for lens in engine.lenses for run in lens.runs if run.is_disabled]
