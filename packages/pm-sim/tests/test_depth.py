@@ -132,3 +132,14 @@ def test_what_brings_less_than_the_smallest_fee_is_not_sold(new_scene: NewScene)
     assert scene.venue.submit(cheap) is None
     assert [one.reason.value for one in scene.venue.arrived(cheap, scene.now)] == ["no_match"]
     assert scene.ledger.positions_e6() == {YES: 10_000_000}
+
+
+def test_the_gate_is_the_nearest_of_all_that_was_taken(new_scene: NewScene) -> None:
+    scene = new_scene()
+    scene.give(NO, 1000)
+    scene.book(YES, {40: 1000}, {50: 1000}, levels=False)
+    scene.book(NO, {48: 1000}, {60: 1000}, levels=False)
+    assert had(scene.order(YES, Side.BUY, 50, 1000)) == 1000
+    assert had(scene.order(NO, Side.SELL, 48, 1000)) == 1000  # a YES ask at 0.52
+    assert scene.depth.nearest[YES] == (-2, 500_001)
+    assert scene.depth.nearest[NO] == (499_999, 1_000_001)

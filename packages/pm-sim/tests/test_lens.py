@@ -319,3 +319,16 @@ def test_what_orders_hold_is_at_risk(limit: str) -> None:
     limits = Limits(**{limit: CashE6(7 * SHARE)})
     lens = only(simulate(data.end(), lambda: Script(steps), limits=limits))
     assert lens.allocator.dropped == {limit[:-3]: 1}
+
+
+@pytest.mark.parametrize(("lens", "second"), [(WORST, 0), (CENTRAL, 12)])
+def test_with_tops_alone_a_restated_size_is_believed_by_the_central_lens(
+    lens: str, second: int
+) -> None:
+    data = Stream(depth=False).market().book(YES, {40: 50}, {50: 10})
+    data.book(YES, {40: 50}, {50: 12}).book(YES, {40: 50}, {50: 12})
+    plan = {1: [buy(50, 20)], 2: [buy(50, 20)]}
+    engine = simulate(data.end(), lambda: Script(plan), lenses=(lens,))
+    first = 10 if lens == CENTRAL else 5
+    extra = 1 if lens == WORST else second  # half of what came on top
+    assert only(engine).ledger.positions_e6() == {YES: (first + extra) * SHARE}
