@@ -150,3 +150,65 @@ def test_cash_is_what_is_given(tmp_path: Path) -> None:
     path.write_bytes(Stream().market().book(0, {40: 5}, {50: 5}).end())
     _, line, _ = pm_sim(str(path), "--cash", "12.5", "--print-pnl")
     assert line["pnl"]["cash_e6"] == 12.5 * SHARE
+
+
+BUYER = """
+from pm_sim import Buy, Strategy, SzE6
+
+class Buyer(Strategy):
+    def on_top_of_book(self, ctx, event, market_state, portfolio):
+        if event.seq in (1, 2) and event.token == 0:
+            yield Buy(event.token, event.ask_px_e6, SzE6(10_000_000))
+"""
+
+
+def test_resolutions_and_masks_through_the_command(tmp_path: Path) -> None:
+    path, mine = tmp_path / "e.pmev", tmp_path / "buyer.py"
+    mine.write_text(BUYER)
+    data = Stream().market().book(0, {40: 50}, {50: 50}).book(0, {40: 50}, {50: 50})
+    path.write_bytes(data.end())
+    ends, mask = tmp_path / "ends.json", tmp_path / "mask.json"
+    tokens = [{"token_id": "t0", "payout": "1"}, {"token_id": "t1", "payout": "0"}]
+    settled = {
+        "status": "resolved", "basis": "prices", "closed_time": "2030-01-01 00:00:00+00",
+        "tokens": tokens,
+    }  # fmt: skip
+    ends.write_text(json.dumps({"resolutions_version": 1, "markets": [settled]}))
+    hidden = {"token_id": "t0", "from_mono_ns": data.now, "to_mono_ns": data.now + 1}
+    mask.write_text(json.dumps({"format": "pm-mask-1", "run_id": "r", "intervals": [hidden]}))
+    flags = [str(path), "--strategy", str(mine), "--order-latency-ms", "0", "--print-pnl"]
+    plain = pm_sim(*flags)[1]
+    assert (plain["fills"], plain["pnl"]["positions_e6"]) == (2, {"t0": 20 * SHARE})
+    paid = pm_sim(*flags, "--resolutions", str(ends))[1]
+    assert paid["pnl"]["realized_pnl_e6"] == 10 * SHARE
+    assert paid["markets"]["resolved"] == 1
+    # Its book said so, but only prices have told how it ended.
+    uma = pm_sim(*flags, "--resolutions", str(ends), "--resolutions-uma-only")[1]
+    assert uma["pnl"] == plain["pnl"]
+    masked = pm_sim(*flags, "--mask", str(mask))[1]
+    assert (masked["fills"], masked["rejects"]) == (1, {"masked": 1})
+    assert masked["pnl"]["unmarked_positions"] == 1
+    assert masked["final_hash"] == plain["final_hash"]
+    assert len({one["result_id"] for one in (plain, paid, uma, masked)}) == 4
+    tokens[1]["payout"] = "1"
+    ends.write_text(json.dumps({"resolutions_version": 1, "markets": [settled]}))
+    code, _, words = pm_sim(*flags, "--resolutions", str(ends))
+    assert code == 2
+    assert "not 1 in all" in words
+
+
+def test_a_strategy_of_an_entry_point(tmp_path: Path, monkeypatch: Any) -> None:
+    path, info = tmp_path / "e.pmev", tmp_path / "theirs-1.0.dist-info"
+    path.write_bytes(Stream().market().book(0, {40: 50}, {50: 50}).end())
+    (tmp_path / "theirs.py").write_text(BUYER)
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[pm_sim.strategies]\nbuyer = theirs:Buyer\nbroken = theirs:Nobody\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code, line, _ = pm_sim(str(path), "--strategy", "buyer", "--order-latency-ms", "0")
+    assert (code, line["fills"], list(line["strategies"])) == (0, 1, ["buyer"])
+    code, _, words = pm_sim(str(path), "--strategy", "broken")
+    assert code == 2
+    assert "cannot be loaded" in words

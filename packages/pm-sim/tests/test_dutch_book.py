@@ -203,13 +203,13 @@ def test_artefacts_of_one_book_seen_twice_yield_no_fill(name: str, lens: str) ->
 
 
 @pytest.mark.parametrize("name", sorted(artefacts()))
-def test_only_the_mirror_tells_an_artefact_of_one_instant(name: str) -> None:
+def test_who_does_not_look_at_the_mirror_is_refused_by_the_venue(name: str) -> None:
     stream = artefacts()[name]
     engine = simulate(stream.end(later=60_000_000_000), book(must_mirror=False), fee_bps=0)
-    bought = name == "not mirrored"
-    assert ran(engine).complete == bought
-    # Two at 0.45, merged for a dollar.
-    assert totals(engine).cash_e6 == CASH + 10 * 100_000 * bought
+    asked = name == "not mirrored"
+    assert (only(engine).intents.count, only(engine).fills.count) == (2 * asked, 0)
+    assert only(engine).rejects[RejectReason.CROSSED_BOOK] == 2 * asked
+    assert totals(engine).cash_e6 == CASH
 
 
 # -- leg risk ---------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ millions of them and few are ever looked at.
 from typing import Final
 
 from pm_frames.continuity import State
-from pm_frames.events import NONE
+from pm_frames.events import NONE, Settled
 from pm_frames.events import Side as LevelSide
+from pm_sim.fixed import ONE
 from pm_sim.orders import Side
 from pm_sim.views import Book, Level, TopOfBook
 
@@ -20,14 +21,19 @@ Slot = tuple[int, ...]
 class Books:
     """Tops, levels and continuity of all tokens, up to the event `seq`, at `now_ns`."""
 
-    def __init__(self, *, has_levels: bool = False) -> None:
-        """`has_levels`: the stream tells depth; without it the top is all there is of a book."""
+    def __init__(self, *, has_levels: bool = False, tells_breaks: bool = True) -> None:
+        """`has_levels`: the stream tells depth; without it the top is all there is of a book.
+
+        `tells_breaks`: it tells when a book is lost; without that none is ever known to be live.
+        """
         self.has_levels = has_levels
+        self.tells_breaks = tells_breaks
         self.seq = 0
         self.now_ns = 0  # what time it is for whoever is being dealt with
         self.tops: dict[int, Slot] = {}
         self.statuses: dict[int, Slot] = {}  # the last STATUS of each token
         self.levels: dict[int, tuple[dict[int, int], dict[int, int]]] = {}  # bids, asks
+        self._broken: dict[int, int] = {}  # event after which a book must be told anew
 
     # -- what the stream says -------------------------------------------------------------------
 
@@ -46,6 +52,17 @@ class Books:
         else:
             book[slot[8]].pop(slot[7], None)
 
+    def status(self, slot: Slot) -> None:
+        """Take a STATUS slot. The end of a run breaks no book that was live until then."""
+        self.statuses[slot[6]] = slot
+        state = slot[11] & 7
+        if state != State.LIVE and not (state == State.ENDED and slot[4] == State.LIVE):
+            self.broken(slot)
+
+    def broken(self, slot: Slot) -> None:
+        """Take a break: until the next top nothing is known of the book (docs/spec/events.md)."""
+        self._broken[slot[6]] = slot[0]
+
     # -- what can be asked ----------------------------------------------------------------------
 
     def top(self, token: int) -> TopOfBook:
@@ -54,11 +71,47 @@ class Books:
         return top
 
     def state_number(self, token: int) -> int:
-        """Return the continuity of a book now: what its last top or STATUS says."""
+        """Return the continuity of a book now: what its last top or STATUS says.
+
+        A book that is said to be live again is awaited until its first top.
+        """
+        if not self.tells_breaks:
+            return State.UNKNOWN
         top, status = self.tops.get(token), self.statuses.get(token)
-        if status is not None and (top is None or status[0] > top[0]):
+        told = 0 if top is None else top[0]
+        if status is not None and status[0] > told and status[11] & 7 != State.LIVE:
             return status[11] & 7
-        return State.UNSUBSCRIBED if top is None else top[11] & 7
+        if top is None:
+            return State.UNSUBSCRIBED if status is None else State.AWAITING_SNAPSHOT
+        if self._broken.get(token, 0) > told:
+            return State.AWAITING_SNAPSHOT
+        return top[11] & 7
+
+    def is_markable(self, token: int) -> bool:
+        """Whether the last top is still the truth, or was when the run ended."""
+        top = self.tops.get(token)
+        return (
+            top is not None
+            and self._broken.get(token, 0) < top[0]
+            and top[11] >> 3 & 3 != Settled.UNSETTLED
+            and self.state_number(token) in {State.LIVE, State.ENDED}
+        )
+
+    def is_crossed(self, token: int, complement: int | None) -> bool:
+        """Whether a bid meets an ask, in the book of a token or across the two views of it.
+
+        At the venue they would have traded: one of the two is not the truth (docs/design/simulation.md).
+        """
+        top = self.tops[token]
+        bid, ask = top[7], top[8]
+        if ask != NONE and bid >= ask:
+            return True
+        other = None if complement is None else self.tops.get(complement)
+        if other is None:
+            return False
+        return (bid != NONE != other[7] and bid + other[7] > ONE) or (
+            ask != NONE != other[8] and ask + other[8] < ONE
+        )
 
     def sides(self, token: int) -> tuple[dict[int, int], dict[int, int]]:
         """Return displayed size by price, of bids and asks; not to be changed."""

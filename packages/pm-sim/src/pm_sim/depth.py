@@ -7,7 +7,7 @@ forgets it when the venue states the level with another size.
 
 from typing import NamedTuple
 
-from pm_frames.events import NONE
+from pm_frames.events import NONE, Settled
 from pm_sim.books import ASK, BID, Books, Slot
 from pm_sim.fixed import BPS, ONE, PxE6, SzE6
 from pm_sim.orders import Side
@@ -32,7 +32,8 @@ class Depth:
         self._forget_on_restatement = forget_on_restatement
         self.taken: dict[int, dict[tuple[int, int], _Taken]] = {}  # token; side, price
         # The highest bid and the lowest ask of which something was taken: a top that is better than both
-        # says nothing of what was taken. With levels nothing is better, since every level is told.
+        # says nothing of what was taken, nor does one that is as good if a restatement is nothing. With
+        # levels nothing is better, since every level is told.
         self.nearest: dict[int, tuple[int, int]] = {}
 
     def reachable(self, token: int, side: Side, limit_px_e6: PxE6) -> list[Level]:
@@ -59,18 +60,22 @@ class Depth:
     ) -> None:
         """Remember that we took so much at a level, in both views of the book."""
         at = ASK if side is Side.BUY else BID
-        self._add(token, at, px_e6, size_e6)
+        # One book: what the other view says until it is told this message too is no restatement.
+        displayed = self.books.sides(token)[at].get(px_e6, 0)
+        self._add(token, at, px_e6, size_e6, displayed)
         if complement is not None:
-            self._add(complement, BID if at == ASK else ASK, ONE - px_e6, size_e6)
+            self._add(complement, BID if at == ASK else ASK, ONE - px_e6, size_e6, displayed)
 
     def told(self, slot: Slot) -> None:
-        """Judge what was taken of a token, after a message about it has ended with this top."""
+        """Judge what was taken of a token, after a message about it has ended with this top.
+
+        In the middle of a batch a level may be away for a moment: that says nothing.
+        """
         token = slot[6]
         taken = self.taken.get(token)
-        if taken is None:
+        if taken is None or slot[11] >> 3 & 3 == Settled.UNSETTLED:
             return
-        sides = self.books.sides(token)
-        gone = []
+        sides, gone = self.books.sides(token), []
         for key, ours in taken.items():
             side, px = key
             displayed = sides[side].get(px, 0)
@@ -90,15 +95,21 @@ class Depth:
         elif gone:
             self.nearest[token] = self._nearest(taken)
 
-    def _add(self, token: int, side: int, px_e6: int, size_e6: int) -> None:
+    def _add(self, token: int, side: int, px_e6: int, size_e6: int, displayed: int) -> None:
         taken = self.taken.setdefault(token, {})
         before = taken.get((side, px_e6))
-        displayed = self.books.sides(token)[side].get(px_e6, 0)
         taken[side, px_e6] = _Taken(size_e6 + (before.size_e6 if before else 0), displayed)
-        self.nearest[token] = self._nearest(taken)
+        if before is None:
+            self.nearest[token] = self._nearest(taken)
 
     def _nearest(self, taken: dict[tuple[int, int], _Taken]) -> tuple[int, int]:
         if self.books.has_levels:
             return ONE, NONE
-        bid = max((px for side, px in taken if side == BID), default=NONE)
-        return bid, min((px for side, px in taken if side == ASK), default=ONE)
+        bid, ask = NONE, int(ONE)
+        for side, px in taken:
+            if side == BID:
+                bid = max(bid, px)
+            else:
+                ask = min(ask, px)
+        as_good = not self._forget_on_restatement
+        return bid - as_good, ask + as_good

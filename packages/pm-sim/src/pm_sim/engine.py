@@ -29,6 +29,7 @@ _TOB: Final = int(Kind.TOB)
 _LEVEL: Final = int(Kind.LEVEL)
 _SETTLED_BITS: Final = 0x18
 _UNSETTLED: Final = Settled.UNSETTLED << 3
+BOOK_ONLY: Final = "book-only"  # a profile that leaves out what breaks a book
 
 Make = Callable[[], Strategy]
 
@@ -57,7 +58,10 @@ class Engine:
         self.settings = settings
         self.markets = Markets()
         self.facts = Facts(self.markets)
-        self.books = Books(has_levels=bool(header.facts.get("depth")))
+        self.books = Books(
+            has_levels=bool(header.facts.get("depth")),
+            tells_breaks=header.facts.get("profile") != BOOK_ONLY,
+        )
         self.books.now_ns = header.t0_mono_ns
         self.ignored = 0  # events that were not newer than the last
         self.end: End | None = None
@@ -130,7 +134,8 @@ class Engine:
     def _plain(self, block: bytes) -> None:  # noqa: C901 -- the hot loop: every call costs 5 %
         books, facts, make = self.books, self.facts.tokens, tuple.__new__
         tops, level = books.tops, books.level
-        nearests = [lens.depth.nearest for lens in self.lenses]
+        none = NONE
+        takers = [(lens.depth.nearest.get, lens.depth.told) for lens in self.lenses]
         due = self._due_ns
         for slot in SLOT.iter_unpack(block):
             now = slot[1]
@@ -138,19 +143,18 @@ class Engine:
                 due = self._advance(now)
             kind = slot[10]
             if kind == _TOB:
-                if slot[0] <= books.seq:
-                    self.ignored += 1
+                if slot[0] != books.seq + 1:
+                    self._gap(slot)
                     continue
                 books.seq = slot[0]
                 books.now_ns = now
                 token = slot[6]
                 tops[token] = slot
                 if self._is_watching:
-                    for nearest in nearests:
-                        gate = nearest.get(token)
-                        if gate and not (slot[7] > gate[0] and NONE != slot[8] < gate[1]):
-                            due = self._watched(slot)
-                            break
+                    for gate_of, told in takers:
+                        gate = gate_of(token)
+                        if gate and not (slot[7] > gate[0] and none != slot[8] < gate[1]):
+                            told(slot)
                 if self._is_waiting:
                     due = self._watched(slot)
                 groups = self._unsettled if slot[11] & _SETTLED_BITS == _UNSETTLED else self._all
@@ -197,6 +201,7 @@ class Engine:
         elif kind == Kind.STATUS:
             self._status(slot)
         elif kind == Kind.TICK_SIZE:
+            self.books.broken(slot)
             market = self.markets.tick_changed(slot)
             if market is not None:
                 self._tell_market(market)
@@ -235,12 +240,20 @@ class Engine:
         return None
 
     def _is_new(self, slot: Slot | Event) -> bool:
-        if slot[0] <= self.books.seq:
-            self.ignored += 1
+        if slot[0] != self.books.seq + 1:
+            self._gap(slot)
             return False
         self.books.seq = slot[0]
         self.books.now_ns = slot[1]
         return True
+
+    def _gap(self, slot: Slot | Event) -> None:
+        """Pass over an event that is not new; CorruptEvents if events before it are missing."""
+        if slot[0] > self.books.seq:
+            raise CorruptEvents(
+                "events are missing", kind="bad_count", expected=self.books.seq + 1, found=slot[0]
+            )
+        self.ignored += 1
 
     def _undefined(self, slot: Slot) -> None:
         if slot[6] != NO_TOKEN:
@@ -272,7 +285,7 @@ class Engine:
             lens.call("on_trade", trade, state, lens.portfolio)
 
     def _status(self, slot: Slot) -> None:
-        self.books.statuses[slot[6]] = slot
+        self.books.status(slot)
         change = StateChange(
             slot[0], slot[1], slot[6], State(slot[11] & 7), State(slot[4]), slot[3]
         )

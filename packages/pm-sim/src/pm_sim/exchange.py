@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pm_frames.continuity import State
 from pm_frames.events import Settled
@@ -34,6 +34,9 @@ from pm_sim.orders import (
 )
 from pm_sim.rules import SIZE_STEP_E6, refusal, taker_refusal
 from pm_sim.walk import Step, buy_at_most_e6, walk
+
+_STATES: Final = {int(one): one for one in State}
+UNKNOWN_QUEUE_E6: Final = 1 << 62  # more than ever trades
 
 
 class Taint(StrEnum):
@@ -89,6 +92,7 @@ class Exchange:
         self._delayed: list[_Waiting] = []
         self._orders: dict[int, Order] = {}  # under way, or waiting to be matched
         self._reserved: dict[int, int] = {}  # cash, for each buy that is not over
+        self._priced: dict[int, tuple[object, object]] = {}  # the fees and rules that it is for
         self._unsettled: dict[int, list[int]] = {}  # orders that wait for the end of a batch
         self._expiries: list[_Waiting] = []
         self._fills = 0
@@ -108,6 +112,9 @@ class Exchange:
             return self._reject(order, RejectReason.CASH, order.submitted_ns)
         self._orders[order.order_id] = order
         self._reserved[order.order_id] = amount
+        market = self._markets.by_token.get(order.token)
+        if market is not None:
+            self._priced[order.order_id] = market.fees, market.rules
         return None
 
     def arrived(self, order: Order, now_ns: int) -> list[Outcome]:
@@ -120,8 +127,8 @@ class Exchange:
             return self._ended(order, reason, now_ns)
         assert market is not None
         if not self._crosses(order):
-            if order.tif in {Tif.IOC, Tif.FOK}:
-                fok = order.tif is Tif.FOK
+            fok = order.tif is Tif.FOK
+            if fok or order.tif is Tif.IOC:
                 return self._ended(
                     order, RejectReason.FOK_UNFILLED if fok else RejectReason.NO_MATCH, now_ns
                 )
@@ -135,7 +142,7 @@ class Exchange:
             due = _Waiting(now_ns + market.taker_delay_ns, order.order_id)
             heapq.heappush(self._delayed, due)
             return []
-        return self._match(order, now_ns)
+        return self._walk(order, market, now_ns)
 
     def cancel(self, order_id: int, strategy_id: str, now_ns: int) -> list[Outcome]:
         """Take a cancel; only what rests can be cancelled, as at the venue."""
@@ -225,11 +232,12 @@ class Exchange:
         # A taker who bought met resting sales, or in the other view resting bids.
         bought = slot[8] == BID
         views = [(slot[6], Side.SELL if bought else Side.BUY, px)]
-        complement = self._markets.complement(slot[6])
-        if complement is not None:
+        if (complement := self._markets.complement(slot[6])) is not None:
             views.append((complement, Side.BUY if bought else Side.SELL, ONE - px))
         for token, ours, price in views:
-            outcomes += self._drained(token, ours, price, size, slot[1])
+            filled = self._drained(token, ours, price, size, slot[1])
+            outcomes += filled
+            size -= sum(one.size_e6 for one in filled)  # it is one trade, in both views
         return outcomes
 
     def closed(self, market: Market, now_ns: int) -> list[Outcome]:
@@ -269,7 +277,8 @@ class Exchange:
         if order.expires_ns is not None and order.expires_ns <= now_ns:
             return RejectReason.EXPIRED
         # Fees or the tick may have changed under way, and with them what a buy can cost.
-        if order.side is Side.BUY:
+        fees, rules = self._priced.get(order.order_id, (None, None))
+        if order.side is Side.BUY and not (fees is market.fees and rules is market.rules):
             more = self._needed(order) - self._reserved[order.order_id]
             if more > 0:
                 if not self._ledger.reserve_cash(CashE6(more), now_ns):
@@ -294,25 +303,33 @@ class Exchange:
         return best is not None and _meet(order, PxE6(best))
 
     def _match(self, order: Order, now_ns: int) -> list[Outcome]:
-        """Walk the book, unless it cannot be looked at now."""
+        """Match an order that has waited, if it is still allowed."""
         market = self._markets.by_token[order.token]
         reason = self._refused_now(order, market, now_ns)
         if reason is not None:
             return self._ended(order, reason, now_ns)
+        return self._walk(order, market, now_ns)
+
+    def _walk(self, order: Order, market: Market, now_ns: int) -> list[Outcome]:
+        """Walk the book, unless it cannot be looked at now."""
         if self._books.tops[order.token][11] >> 3 & 3 == Settled.UNSETTLED:
             self._unsettled.setdefault(order.token, []).append(order.order_id)
             return []
+        complement = self._markets.complement(order.token)
+        crossed = self._books.is_crossed(order.token, complement)
+        if crossed and self._terms.taint is Taint.REFUSE:
+            return self._ended(order, RejectReason.CROSSED_BOOK, now_ns)
         steps = self._steps(order)
         total = sum(step.size_e6 for step in steps)
         if order.tif is Tif.FOK and total < order.size_e6:
             return self._ended(order, RejectReason.FOK_UNFILLED, now_ns)
         fees = self._terms.fees(market)
-        tainted = self._is_tainted(order.token, now_ns)
+        tainted = crossed or self._is_tainted(order.token, now_ns)
         outcomes: list[Outcome] = []
         for step in steps:
             self._depth.take(
                 order.token,
-                self._markets.complement(order.token),
+                complement,
                 order.side,
                 step.level_px_e6,
                 step.size_e6,
@@ -322,7 +339,7 @@ class Exchange:
                 self._filled(order, step.paid_px_e6, step.size_e6, fee, now_ns, tainted=tainted)
             )
         left = order.size_e6 - total
-        if left and order.tif in {Tif.GTC, Tif.GTD}:
+        if left and (order.tif is Tif.GTC or order.tif is Tif.GTD):
             return [*outcomes, *self._rest(order, left, now_ns)]
         self._release(order, left, now_ns)
         if left:
@@ -355,28 +372,15 @@ class Exchange:
             self._reserved[order.order_id] -= paid
         else:
             ledger.sold(order.token, px_e6, size_e6, fee_e6, now_ns, tainted=tainted)
+        state = _STATES[self._books.state_number(order.token)]
         return Fill(
-            fill_id=self._fills,
-            order_id=order.order_id,
-            strategy_id=order.strategy_id,
-            token=order.token,
-            side=order.side,
-            px_e6=px_e6,
-            size_e6=size_e6,
-            fee_e6=fee_e6,
-            is_maker=is_maker,
-            at_ns=now_ns,
-            seq=self._books.seq,
-            state=State(self._books.state_number(order.token)),
-            book_age_ns=now_ns - top[1],
-            shard=top[9],
-            frame=top[5],
-            is_tainted=tainted,
-        )
+            self._fills, order.order_id, order.strategy_id, order.token, order.side,
+            px_e6, size_e6, fee_e6, is_maker, now_ns, self._books.seq,
+            state, now_ns - top[1], top[9], top[5], tainted,
+        )  # fmt: skip
 
     def _rest(self, order: Order, left_e6: int, now_ns: int) -> list[Outcome]:
-        side = BID if order.side is Side.BUY else ASK
-        ahead = self._books.sides(order.token)[side].get(order.limit_px_e6, 0)
+        ahead = self._ahead(order)
         self._orders.pop(order.order_id, None)
         self._resting[order.order_id] = _Resting(order, left_e6, ahead)
         self._by_token.setdefault(order.token, {})[order.order_id] = None
@@ -385,17 +389,27 @@ class Exchange:
         left = SzE6(left_e6)
         return [Rested(order.order_id, order.strategy_id, order.token, left, now_ns)]
 
-    def _drained(
-        self, token: int, side: Side, px_e6: int, size_e6: int, now_ns: int
-    ) -> list[Outcome]:
+    def _ahead(self, order: Order) -> int:
+        """Return what is displayed before us; with tops alone a level behind the best is not known."""
+        side = BID if order.side is Side.BUY else ASK
+        levels = self._books.sides(order.token)[side]
+        shown = levels.get(order.limit_px_e6)
+        if shown is None and not self._books.has_levels:
+            return UNKNOWN_QUEUE_E6 if not all(_meet(order, PxE6(px)) for px in levels) else 0
+        return shown or 0
+
+    def _drained(self, token: int, side: Side, px_e6: int, size_e6: int, now_ns: int) -> list[Fill]:
         """Let a trade at a price eat the queue, and then us; one that went past us had to eat us first."""
-        outcomes: list[Outcome] = []
+        outcomes: list[Fill] = []
         if token not in self._by_token or self._doubt(token, now_ns) is not None:
             return []
         tainted = self._is_tainted(token, now_ns)
         left = size_e6
-        for order_id in list(self._by_token.get(token, ())):
-            resting = self._resting[order_id]
+        best_first = sorted(
+            (self._resting[order_id] for order_id in self._by_token[token]),
+            key=lambda one: one.order.limit_px_e6 * (-1 if side is Side.BUY else 1),
+        )
+        for resting in best_first:
             order = resting.order
             if order.side is not side or not left:
                 continue
@@ -445,6 +459,7 @@ class Exchange:
                 self._ledger.withdraw_shares(order.token, SzE6(left_e6))
             return
         reserved = self._reserved.pop(order.order_id)
+        self._priced.pop(order.order_id, None)
         if reserved:
             self._ledger.release_cash(CashE6(reserved), now_ns)
 

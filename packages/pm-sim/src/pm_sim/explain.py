@@ -126,21 +126,21 @@ class _TellingExchange(Exchange):
         super().__init__(lens.facts.markets, lens.depth, lens.ledger, lens.terms)
         self._lens = lens
         self._witness = witness
-        self._walk: list[tuple[PxE6, SzE6]] = []
+        self._walked: list[tuple[PxE6, SzE6]] = []
         self._levels: list[dict[str, int]] = []
 
     def _steps(self, order: Order) -> Any:
         steps = super()._steps(order)
         if self._fills < self._witness.fill_id <= self._fills + len(steps):
             self._levels = _levels(self._lens, order)
-        self._walk = [(step.level_px_e6, step.size_e6) for step in steps]
+        self._walked = [(step.level_px_e6, step.size_e6) for step in steps]
         return steps
 
     def _filled(self, order: Order, *values: Any, **named: Any) -> Fill:
         fill = super()._filled(order, *values, **named)
         level = PxE6(fill.px_e6)
         if not fill.is_maker:
-            level, size = self._walk.pop(0)
+            level, size = self._walked.pop(0)
         if fill.fill_id == self._witness.fill_id:
             if fill.is_maker:
                 self._levels = _levels(self._lens, order)

@@ -34,11 +34,11 @@ def intent_line(
 ) -> str:
     """Return the line of an intent; its tag and ids must be unambiguous."""
     tag = intent.tag or ""
-    if isinstance(intent, Buy | Sell):
+    if isinstance(intent, Buy) or isinstance(intent, Sell):
         side = "buy" if isinstance(intent, Buy) else "sell"
         return (
             f"{seq}|{strategy_id}|place|{market_id}|{side}|{int(intent.limit_px_e6)}"
-            f"|{int(intent.size_e6)}|{intent.tif.value}|{intent.urgency.value}|{tag}\n"
+            f"|{int(intent.size_e6)}|{intent.tif}|{intent.urgency}|{tag}\n"
         )
     if isinstance(intent, Cancel):
         return f"{seq}|{strategy_id}|cancel|{market_id}||||||{tag}\n"
@@ -49,7 +49,7 @@ def intent_line(
 def fill_line(fill: Fill, market_id: str) -> str:
     """Return the line of a fill: every field that is not the place of a raw frame."""
     return (
-        f"{fill.seq}|{fill.strategy_id}|fill|{market_id}|{fill.side.value}|{fill.px_e6}|{fill.size_e6}"
+        f"{fill.seq}|{fill.strategy_id}|fill|{market_id}|{fill.side}|{fill.px_e6}|{fill.size_e6}"
         f"|{fill.fee_e6}|{'maker' if fill.is_maker else 'taker'}|{fill.order_id}|{fill.at_ns}"
         f"|{int(fill.state)}|{fill.book_age_ns}|{'tainted' if fill.is_tainted else 'clean'}\n"
     )

@@ -40,25 +40,29 @@ class LedgerError(Exception):
 class Holding:
     """Shares of one token and what they cost."""
 
+    token: int
     held_e6: int = 0
     offered_e6: int = 0  # of these, in sell orders that are under way or in the book
+    locked_e6: int = 0  # of these, from conversions that are not done
     cost_e6: int = 0
     is_tainted: bool = False
 
     @property
     def free_e6(self) -> int:
         """Shares that may still be sold."""
-        return self.held_e6 - self.offered_e6
+        return self.held_e6 - self.offered_e6 - self.locked_e6
 
 
 class Transit(NamedTuple):
-    """Collateral that arrives when a merge or conversion is done."""
+    """Collateral, and shares that can be sold, when a merge or conversion is done."""
 
     due_ns: int
     number: int
     cost_e6: int
     pays_e6: int
     is_tainted: bool
+    unlocks: tuple[int, ...] = ()  # tokens
+    size_e6: int = 0
 
 
 class Totals(NamedTuple):
@@ -85,6 +89,7 @@ class Ledger:
         if deposit_e6 < 0:
             raise ValueError(f"a deposit of {deposit_e6}")
         self.holdings: dict[int, Holding] = {}
+        self.held_e6: dict[int, int] = {}  # shares by token, only what is not zero
         self.postings = 0
         self.moves = 0  # of shares: a change here means that positions have changed
         self.balances: dict[str, int] = dict.fromkeys(
@@ -110,7 +115,7 @@ class Ledger:
         """Return the holding of a token, an empty one if there never was any."""
         found = self.holdings.get(token)
         if found is None:
-            found = self.holdings[token] = Holding()
+            found = self.holdings[token] = Holding(token)
         return found
 
     def capital_days_e6(self, at_ns: int) -> int:
@@ -129,7 +134,11 @@ class Ledger:
             unrealised += worth - holding.cost_e6
             if holding.is_tainted:
                 tainted += worth - holding.cost_e6
-        # What is in transit is certain, but not yet there: it counts at its cost until it arrives.
+        # What is in transit is certain, but not yet there: a gain counts when it arrives, a loss now.
+        for one in self._transits:
+            loss = min(0, one.pays_e6 - one.cost_e6)
+            unrealised += loss
+            tainted += loss * one.is_tainted
         balances = self.balances
         realised = -(balances[REALISED] + balances[REALISED_TAINTED])
         fees = balances[FEES] + balances[FEES_TAINTED]
@@ -151,7 +160,7 @@ class Ledger:
 
     def positions_e6(self) -> dict[int, int]:
         """Return the shares that are held, by token, in the order of tokens."""
-        return {token: one.held_e6 for token, one in sorted(self.holdings.items()) if one.held_e6}
+        return dict(sorted(self.held_e6.items()))
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -187,8 +196,7 @@ class Ledger:
         cost = cost_up(px_e6, size_e6)
         holding = self.holding(token)
         holding.is_tainted |= tainted
-        self.moves += 1
-        holding.held_e6 += size_e6
+        self._hold(holding, size_e6)
         holding.cost_e6 += cost
         self._cost_e6 += cost
         self._post(
@@ -255,8 +263,8 @@ class Ledger:
     ) -> bool:
         """Turn NO shares of `given` outcomes of a neg-risk set into YES shares of all others (`got`).
 
-        m NO tokens give m - 1 dollars a share, which arrive at `due_ns`, and one YES of each other outcome at
-        once. The cost that the collateral does not cover goes to the YES shares, evenly. False if the
+        m NO tokens give m - 1 dollars a share and one YES of each other outcome; the dollars arrive at
+        `due_ns`, and only from then on can the shares be sold. The cost that the collateral does not cover goes to the YES shares, evenly. False if the
         shares are not there, and nothing happens.
         """
         holdings = [(token, self.holding(token)) for token in given]
@@ -273,13 +281,16 @@ class Ledger:
             share = carried // len(targets) + (at < carried % len(targets))
             holding = self.holding(token)
             holding.is_tainted |= doubt
-            self.moves += 1
-            holding.held_e6 += size_e6
+            self._hold(holding, size_e6)
+            holding.locked_e6 += size_e6
             holding.cost_e6 += share
             self._cost_e6 += share
             amounts.append((("position", token), share))
         self._post(at_ns, "convert", *amounts, (IN_TRANSIT, total - carried))
-        self._send(due_ns, total - carried, CashE6(pays), tainted=doubt)
+        self._send(
+            due_ns, total - carried, CashE6(pays),
+            tainted=doubt, unlocks=tuple(targets), size_e6=size_e6,
+        )  # fmt: skip
         return True
 
     def next_arrival_ns(self) -> int | None:
@@ -291,6 +302,8 @@ class Ledger:
         due = sorted(one for one in self._transits if one.due_ns <= at_ns)
         self._transits = [one for one in self._transits if one.due_ns > at_ns]
         for one in due:
+            for token in one.unlocks:
+                self.holding(token).locked_e6 -= one.size_e6
             self._post(
                 one.due_ns,
                 "arrive",
@@ -336,32 +349,50 @@ class Ledger:
             )
         return holding
 
+    def _hold(self, holding: Holding, more_e6: int) -> None:
+        self.moves += 1
+        holding.held_e6 += more_e6
+        if holding.held_e6:
+            self.held_e6[holding.token] = holding.held_e6
+        else:
+            del self.held_e6[holding.token]
+
     def _release(self, holding: Holding, size_e6: SzE6) -> int:
         """Take shares out of a holding; return their cost, rounded up, and all of it with the last share."""
         if size_e6 > holding.held_e6:
             raise LedgerError(f"{size_e6} shares, but {holding.held_e6} are held")
         cost = -(-holding.cost_e6 * size_e6 // holding.held_e6)
-        self.moves += 1
-        holding.held_e6 -= size_e6
+        self._hold(holding, -size_e6)
         holding.cost_e6 -= cost
         self._cost_e6 -= cost
         if not holding.held_e6:
             holding.is_tainted = False
         return cost
 
-    def _send(self, due_ns: int, cost_e6: int, pays_e6: CashE6, *, tainted: bool) -> None:
+    def _send(
+        self,
+        due_ns: int,
+        cost_e6: int,
+        pays_e6: CashE6,
+        *,
+        tainted: bool,
+        unlocks: tuple[int, ...] = (),
+        size_e6: int = 0,
+    ) -> None:
         self._transit_number += 1
         self._transits.append(
-            Transit(due_ns, self._transit_number, cost_e6, pays_e6, is_tainted=tainted)
+            Transit(due_ns, self._transit_number, cost_e6, pays_e6, tainted, unlocks, size_e6)
         )
 
     def _post(self, at_ns: int, reason: str, *amounts: tuple[Account, int]) -> None:
-        if sum(amount for _, amount in amounts):
-            raise LedgerError(f"{reason} does not balance: {amounts}")
         balances = self.balances
+        total = 0
         for account, amount in amounts:
+            total += amount
             if isinstance(account, str):
                 balances[account] += amount
+        if total:
+            raise LedgerError(f"{reason} does not balance: {amounts}")
         # What is posted late (an arrival) does not take time back.
         if at_ns > self._now_ns:
             self._capital_e6_ns += self._tied_e6 * (at_ns - self._now_ns)

@@ -6,18 +6,16 @@ of docs/design/simulation.md, happens in `advance`.
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
-from pm_frames.continuity import State
-from pm_frames.events import NONE
 from pm_sim.allocator import NO_RISK, Allocator, Risk
 from pm_sim.books import Books, Slot
 from pm_sim.depth import Depth
 from pm_sim.exchange import Exchange, Terms
 from pm_sim.facts import Facts
-from pm_sim.fees import Dearer, FeeModel, FlatBps
+from pm_sim.fees import Dearer, FeeModel, FlatBps, MarketFees
 from pm_sim.fixed import BPS, CashE6, PxE6, SzE6
 from pm_sim.hashing import LineHash, fill_line, intent_line
 from pm_sim.intents import Buy, Cancel, Convert, Intent, Merge, Sell, Timer
@@ -31,8 +29,6 @@ from pm_sim.views import EMPTY_PORTFOLIO, Portfolio
 
 NEVER: Final = 1 << 63
 _ARRIVAL, _TIMER = 0, 1
-# With these the last book is still the truth, or was when the run ended.
-MARKABLE: Final = frozenset({State.LIVE, State.ENDED, State.UNKNOWN})
 
 
 class StrategyFailed(Exception):
@@ -88,6 +84,7 @@ class Lens:
         self._told: deque[Outcome] = deque()
         self._is_telling = False
         self._moves = 0
+        self._postings = 0
         self._by_id: dict[str, Running] = {}
         self._refresh()
 
@@ -179,7 +176,7 @@ class Lens:
         if isinstance(intent, Timer):
             self._push(max(intent.at_ns, self.books.now_ns), _TIMER, run, intent)
             return None
-        if isinstance(intent, Buy | Sell):
+        if isinstance(intent, Buy) or isinstance(intent, Sell):
             return self._place(run, intent)
         if not self._lets_through(run, NO_RISK):
             return None
@@ -203,20 +200,21 @@ class Lens:
             other = self.facts.markets.complement(intent.token)
             if other is not None and self.ledger.holding(intent.token).free_e6 < intent.size_e6:
                 wanted = complement_of(intent, other)
+        now, number = self.books.now_ns, self._orders + 1
         order = Order(
-            order_id=self._orders + 1,
-            strategy_id=run.strategy_id,
-            seq=self.books.seq,
-            token=wanted.token,
-            side=Side.BUY if isinstance(wanted, Buy) else Side.SELL,
-            limit_px_e6=PxE6(int(wanted.limit_px_e6)),
-            size_e6=SzE6(int(wanted.size_e6)),
-            tif=wanted.tif,
-            urgency=wanted.urgency,
-            tag=wanted.tag or "",
-            submitted_ns=self.books.now_ns,
-            arrives_ns=self.books.now_ns + self.settings.order_latency.draw_ns(self._orders + 1),
-            expires_ns=wanted.expires_ns,
+            number,
+            run.strategy_id,
+            self.books.seq,
+            wanted.token,
+            Side.BUY if isinstance(wanted, Buy) else Side.SELL,
+            cast(PxE6, int(wanted.limit_px_e6)),
+            cast(SzE6, int(wanted.size_e6)),
+            wanted.tif,
+            wanted.urgency,
+            wanted.tag or "",
+            now,
+            now + self.settings.order_latency.draw_ns(number),
+            wanted.expires_ns,
         )
         if not self._lets_through(run, self._risk(order)):
             return None
@@ -341,24 +339,27 @@ class Lens:
             self.counts[type(outcome).__name__.lower()] += 1
 
     def _refresh(self) -> None:
-        """Make the portfolio anew, and say when the next thing is due."""
-        balances = self.ledger.balances
-        positions = self.portfolio.held_e6
-        if self._moves != self.ledger.moves:
-            self._moves = self.ledger.moves
-            positions = MappingProxyType(
-                {token: SzE6(size) for token, size in self.ledger.positions_e6().items()}
+        """Make the portfolio anew if money has moved, and say when the next thing is due."""
+        ledger = self.ledger
+        if self._postings != ledger.postings:
+            self._postings = ledger.postings
+            balances = ledger.balances
+            positions = self.portfolio.held_e6
+            if self._moves != ledger.moves:
+                self._moves = ledger.moves
+                positions = cast("Mapping[int, SzE6]", MappingProxyType(ledger.held_e6.copy()))
+            self.portfolio = Portfolio(
+                cast(CashE6, balances["cash"]),
+                cast(CashE6, balances["reserved"]),
+                cast(CashE6, balances["in_transit"]),
+                positions,
             )
-        self.portfolio = Portfolio(
-            CashE6(balances["cash"]),
-            CashE6(balances["reserved"]),
-            CashE6(balances["in_transit"]),
-            positions,
-        )
         due = self._heap[0].due_ns if self._heap else NEVER
-        for one in (self.ledger.next_arrival_ns(), self.exchange.deadline()):
-            if one is not None and one < due:
-                due = one
+        arrival, deadline = ledger.next_arrival_ns(), self.exchange.deadline()
+        if arrival is not None and arrival < due:
+            due = arrival
+        if deadline is not None and deadline < due:
+            due = deadline
         self.due_ns = due
 
     # -- the stream -----------------------------------------------------------------------------
@@ -381,12 +382,20 @@ class Lens:
         self.settle_down()
 
     def marks(self) -> dict[int, PxE6 | None]:
-        """Return the best bid of every token that is held; None where no book can be believed."""
+        """Return the best bid of which something is left, of every token that is held.
+
+        None where there is no such bid, or the book cannot be believed.
+        """
         marks: dict[int, PxE6 | None] = {}
         for token in self.ledger.positions_e6():
-            top = self.books.tops.get(token)
-            believed = top is not None and self.books.state_number(token) in MARKABLE
-            marks[token] = PxE6(top[7]) if top and believed and top[7] != NONE else None
+            complement = self.facts.markets.complement(token)
+            believed = (
+                self.books.is_markable(token)
+                and not self.books.is_crossed(token, complement)
+                and not self.terms.masked(token, self.books.now_ns)
+            )
+            bids = self.depth.reachable(token, Side.SELL, PxE6(1)) if believed else []
+            marks[token] = bids[0].px_e6 if bids else None
         return marks
 
     def totals(self) -> Totals:
@@ -396,12 +405,16 @@ class Lens:
 
 def _terms(settings: Settings, masked: Callable[[int, int], bool], *, worst: bool) -> Terms:
     flat = FlatBps(settings.fee_bps)
+    made: dict[str, tuple[MarketFees, FeeModel]] = {}  # by market, while its fees are the same
 
     def dearer(market: Market) -> FeeModel:
-        return Dearer(flat, market.fees.model)
+        found = made.get(market.market_id)
+        if found is None or found[0] is not market.fees:
+            found = made[market.market_id] = market.fees, Dearer(flat, market.fees.model)
+        return found[1]
 
     def stated(market: Market) -> FeeModel:
-        return market.fees.model if market.fees.is_known else flat
+        return market.fees.model if market.fees.is_known else dearer(market)
 
     return Terms(
         fees=dearer if worst else stated,

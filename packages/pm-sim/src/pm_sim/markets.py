@@ -14,6 +14,9 @@ from pm_sim.fixed import ONE, PxE6
 from pm_sim.rules import MIN_SIZE_UNKNOWN_E6, TICK_UNKNOWN_E6, MarketRules
 
 NS_PER_S: Final = 1_000_000_000
+# The venue's delays that it states in no market: of crypto (since 2026-08), and of sports where unreadable.
+CRYPTO_DELAY_NS: Final = 50_000_000
+LONGEST_DELAY_NS: Final = 3 * NS_PER_S
 
 
 @dataclass(slots=True)
@@ -77,9 +80,9 @@ class Markets:
         """Take the facts of a META slot; those of the same market are replaced, an outcome stays."""
         market_id = str(facts.get("market_id") or facts.get("condition_id") or "")
         entries = facts.get("tokens") or []
-        market = self.by_id.get(market_id)
-        known = None if market is None else market.payouts_e6
         tokens = tuple(int(entry["token"]) for entry in entries)
+        before = [self.by_id.get(market_id), *map(self.by_token.get, tokens)]
+        known = next((one.payouts_e6 for one in before if one and one.payouts_e6), None)
         market = Market(
             market_id=market_id,
             tokens=tokens,
@@ -94,14 +97,17 @@ class Markets:
                 else MIN_SIZE_UNKNOWN_E6,
             ),
             fees=market_fees(facts),
-            taker_delay_ns=_seconds_ns(facts.get("seconds_delay")),
+            taker_delay_ns=_taker_delay_ns(facts),
             end_ns=facts.get("end_ns"),
             set_id=facts.get("neg_risk_market_id") or None if facts.get("neg_risk") else None,
             is_augmented=bool(facts.get("neg_risk_augmented")),
             is_listed=facts.get("listed") is not False,
             payouts_e6=known,
         )
-        self._forget(market_id)
+        # It may have had another id: one of a message has its condition id alone.
+        for old in before:
+            if old is not None and self.by_id.get(old.market_id) is old:
+                self._forget(old)
         self.by_id[market_id] = market
         for token in tokens:
             self.by_token[token] = market
@@ -165,18 +171,22 @@ class Markets:
                 return self.by_token[token]
         return None
 
-    def _forget(self, market_id: str) -> None:
-        old = self.by_id.get(market_id)
-        if old is not None and old.set_id is not None:
-            self.sets[old.set_id].remove(old)
+    def _forget(self, old: Market) -> None:
+        del self.by_id[old.market_id]
+        if old.set_id is not None:
+            self.sets[old.set_id] = [one for one in self.sets[old.set_id] if one is not old]
 
 
-def _seconds_ns(value: object) -> int:
-    """Read a delay in seconds as the venue wrote it; what is none, or no number, is no delay."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return 0
+def _taker_delay_ns(facts: Mapping[str, Any]) -> int:
+    """Read the taker delay in seconds as the venue wrote it; what cannot be read is the longest known."""
+    least = CRYPTO_DELAY_NS if str(facts.get("fee_type") or "").startswith("crypto") else 0
+    value = facts.get("seconds_delay")
+    if value is None or value == "":
+        return least
     try:
         seconds = Decimal(str(value))
     except InvalidOperation:
-        return 0
-    return max(0, int(seconds * NS_PER_S)) if seconds.is_finite() else 0
+        return LONGEST_DELAY_NS
+    if not seconds.is_finite() or seconds < 0:
+        return LONGEST_DELAY_NS
+    return max(least, int(seconds * NS_PER_S))

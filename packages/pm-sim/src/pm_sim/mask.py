@@ -7,6 +7,7 @@ result says which mask it was.
 import hashlib
 import json
 from bisect import bisect_right
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +21,15 @@ class Mask:
     """Intervals of the receive clock by token id."""
 
     def __init__(self, sha256: str, intervals: dict[str, list[tuple[int, int]]]) -> None:
-        """`intervals`: from, and before what; of one token they do not overlap."""
+        """`intervals`: from, and before what; they may overlap."""
         self.sha256 = sha256
         self.intervals = sum(map(len, intervals.values()))
         self._starts = {token: [one[0] for one in sorted(of)] for token, of in intervals.items()}
-        self._stops = {token: [one[1] for one in sorted(of)] for token, of in intervals.items()}
+        # The latest end of all that have begun by then.
+        self._stops = {
+            token: list(accumulate((one[1] for one in sorted(of)), max))
+            for token, of in intervals.items()
+        }
 
     def covers(self, token_id: str, at_ns: int) -> bool:
         """Say whether a token is suspected at a moment."""

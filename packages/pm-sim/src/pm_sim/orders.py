@@ -48,6 +48,7 @@ class RejectReason(Enum):
     NOT_LIVE = "not_live"  # the book is not in the `live` state
     MASKED = "masked"
     NO_BOOK = "no_book"
+    CROSSED_BOOK = "crossed_book"  # a bid meets an ask, also of the other token: one is not true
     UNKNOWN_TOKEN = "unknown_token"
     MARKET_CLOSED = "market_closed"  # resolved, or out of the universe
     CASH = "cash"

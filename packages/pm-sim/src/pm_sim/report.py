@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from pm_frames.command import ExitCode
 from pm_frames.errors import BundleError
-from pm_frames.events import CorruptEvents, EndReason, RunState
+from pm_frames.events import CorruptEvents, End, EndReason, RunState
 from pm_sim.engine import Engine
 from pm_sim.fixed import E6
 from pm_sim.hashing import ledger_hash, result_id
@@ -20,7 +20,7 @@ from pm_sim.loading import Named
 from pm_sim.mask import Mask
 from pm_sim.orders import Fill
 from pm_sim.resolutions import Resolutions
-from pm_sim.settings import OnError, Settings
+from pm_sim.settings import Settings
 
 NOT_CLEAN: Final = frozenset({RunState.CRASHED, RunState.FATAL})
 
@@ -59,7 +59,10 @@ def verdict(engine: Engine | None, error: Exception | None) -> Verdict:
     assert error is None
     assert engine is not None
     assert engine.end is not None
-    end = engine.end
+    return _judged_end(engine.end) or _judged(engine, engine.end)
+
+
+def _judged_end(end: End) -> Verdict | None:
     if end.reason is EndReason.ERROR:
         return Verdict(ExitCode.CORRUPT, "the replay could not read the run to its end")
     if end.reason is EndReason.STOPPED:
@@ -68,10 +71,17 @@ def verdict(engine: Engine | None, error: Exception | None) -> Verdict:
         return Verdict(ExitCode.FINDINGS, f"the run is {end.run_state.name.lower()}")
     if end.run_state is RunState.RUNNING and end.reason is EndReason.WHOLE:
         return Verdict(ExitCode.FINDINGS, "the run is still going on: this is not all of it")
+    return None
+
+
+def _judged(engine: Engine, end: End) -> Verdict:
     if not engine.books.seq:
         return Verdict(ExitCode.FINDINGS, "the stream has no events")
+    if not engine.books.tops and end.reason is EndReason.WHOLE:
+        return Verdict(ExitCode.FINDINGS, "the stream tells of no book")
+    # With `count` only one that answered itself for ever is disabled.
     broken = [run for lens in engine.lenses for run in lens.runs if run.is_disabled]
-    if broken and engine.settings.on_error is not OnError.COUNT:
+    if broken:
         first = broken[0]
         return Verdict(ExitCode.FINDINGS, f"{first.strategy_id} was disabled: {first.first_error}")
     return Verdict(ExitCode.OK, None)
@@ -120,6 +130,7 @@ def settings_facts(settings: Settings, asked: Asked) -> dict[str, Any]:
         },
         "mask_sha256": None if asked.mask is None else asked.mask.sha256,
         "resolutions_sha256": None if asked.resolutions is None else asked.resolutions.sha256,
+        "resolutions_uma_only": asked.resolutions is not None and asked.resolutions.uma_only,
     }
 
 

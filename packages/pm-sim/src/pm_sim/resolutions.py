@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from pm_frames.command import UsageError
 from pm_frames.errors import MissingFile
-from pm_sim.fixed import PxE6, e6
+from pm_sim.fixed import ONE, PxE6, e6
 
 VERSION: Final = 1
 SETTLED: Final = frozenset({"resolved", "tie"})
@@ -30,6 +30,7 @@ class Resolutions(NamedTuple):
 
     sha256: str
     settled: tuple[Resolution, ...]
+    uma_only: bool = False
 
 
 def read_resolutions(path: Path, *, uma_only: bool = False) -> Resolutions:
@@ -52,11 +53,13 @@ def read_resolutions(path: Path, *, uma_only: bool = False) -> Resolutions:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"not a file of resolutions: {error!r}", path=path) from error
-    return Resolutions(hashlib.sha256(data).hexdigest(), settled)
+    return Resolutions(hashlib.sha256(data).hexdigest(), settled, uma_only)
 
 
 def _resolution(market: dict[str, Any]) -> Resolution:
     payouts = {str(one["token_id"]): PxE6(e6(one["payout"])) for one in market["tokens"]}
+    if sum(payouts.values()) != ONE or min(payouts.values()) < 0:
+        raise ValueError(f"payouts that are not 1 in all: {payouts}")
     return Resolution(payouts, _wall_ns(market.get("closed_time")))
 
 

@@ -158,25 +158,36 @@ def checked(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
     kind = type(intent)
     if kind not in _INTEGERS:
         raise IntentError(f"{intent!r} is no intent")
-    named = intent.tokens if kind is Convert else (intent.token,) if kind in _OF_A_TOKEN else ()
-    for value in (*named, *(getattr(intent, name) for name in _INTEGERS[kind])):
-        if not isinstance(value, int) or isinstance(value, bool):
+    places = kind is Buy or kind is Sell
+    named: tuple[Any, ...]
+    values: tuple[Any, ...]
+    if places:
+        named = (intent.token,)
+        values = (intent.token, intent.limit_px_e6, intent.size_e6)
+    else:
+        named = intent.tokens if kind is Convert else (intent.token,) if kind is Merge else ()
+        values = (*named, *(getattr(intent, name) for name in _INTEGERS[kind]))
+    for value in values:
+        if not isinstance(value, int) or value is True or value is False:
             raise IntentError(f"{value!r} in {kind.__name__} is no integer")
     for token in named:
         if token not in tokens:
             raise IntentError(f"no token has the number {token}")
-    if kind in {Buy, Sell}:
-        if not isinstance(intent.tif, Tif) or not isinstance(intent.urgency, Urgency):
-            raise IntentError(f"tif {intent.tif!r} or urgency {intent.urgency!r} is none")
-        if (intent.tif is Tif.GTD) is not isinstance(intent.expires_ns, int):
-            raise IntentError("GTD orders have expires_ns, others have not")
+    if places:
+        _check_terms(intent)
     tag = intent.tag
     if tag is not None and not (isinstance(tag, str) and FORBIDDEN.isdisjoint(tag)):
         raise IntentError(f"the tag {tag!r} is no text without | and ends of lines")
     return cast(Intent, intent)
 
 
-_OF_A_TOKEN: Final = frozenset({Buy, Sell, Merge})
+def _check_terms(intent: Any) -> None:
+    if not isinstance(intent.tif, Tif) or not isinstance(intent.urgency, Urgency):
+        raise IntentError(f"tif {intent.tif!r} or urgency {intent.urgency!r} is none")
+    if (intent.tif is Tif.GTD) is not isinstance(intent.expires_ns, int):
+        raise IntentError("GTD orders have expires_ns, others have not")
+
+
 _INTEGERS: Final[dict[type, tuple[str, ...]]] = {
     Buy: ("limit_px_e6", "size_e6"),
     Sell: ("limit_px_e6", "size_e6"),
