@@ -21,6 +21,7 @@ from pm_frames.command import (
     severest,
 )
 from pm_frames.errors import BundleError, WriteFailed
+from pm_frames.paths import MANIFEST
 from pm_frames.selection import selection_arguments, selection_of
 
 INTERRUPTED = 130
@@ -111,12 +112,19 @@ def replay_runs(options: argparse.Namespace) -> Iterator[int]:
     if len(runs) > 1 and (options.events_out is not None or options.verdicts is not None):
         raise UsageError("--events-out and --verdicts take one run", found=f"{len(runs)} runs")
     for run in runs:
-        yield _replay_run(run, options)
+        try:
+            yield _replay_run(run, options)
+        except UsageError:
+            raise  # what was asked for cannot be, of whichever run
+        except BundleError as error:
+            print(f"pm-replay: {error}", file=sys.stderr)
+            yield error.exit_code
 
 
 def _replay_run(run: Path, options: argparse.Namespace) -> int:
     from pm_frames.bundle import open_bundle, read_json
     from pm_frames.selection import select_tokens
+    from pm_replay.interrupt import Interrupts
     from pm_replay.oracles import SAMPLE_EVERY
     from pm_replay.pipeline import Request, mono_of, replay
     from pm_replay.report import exit_code, summary
@@ -132,6 +140,8 @@ def _replay_run(run: Path, options: argparse.Namespace) -> int:
     stop = None if options.stop is None else mono_of(bundle, parse_time(options.stop))
     if start is not None and stop is not None and stop <= start:
         raise UsageError("--to is not after --from", expected=f"after {start}", found=stop)
+    _refuse_outputs(run, options)
+    interrupts = Interrupts()
     with ExitStack() as stack:
         sink = _sink(options, stack)
         verdicts = None
@@ -159,7 +169,8 @@ def _replay_run(run: Path, options: argparse.Namespace) -> int:
         )
         pace = None if options.pace is None else _pace(options.pace)
         begun = time.perf_counter_ns()
-        result = replay(bundle, request, sink, pace=pace)
+        with interrupts.installed():
+            result = replay(bundle, request, sink, pace=pace, interrupts=interrupts)
         elapsed_ms = (time.perf_counter_ns() - begun) // 1_000_000
     code = exit_code(result, strict_schema=options.strict_schema)
     line = summary(
@@ -198,6 +209,20 @@ def _sink(options: argparse.Namespace, stack: ExitStack) -> Callable[[bytes], ob
     from pm_replay.jsonl import JsonLines
 
     return JsonLines(write)
+
+
+def _refuse_outputs(run: Path, options: argparse.Namespace) -> None:
+    """Raise `UsageError` for a file that must not be written, before the first one is."""
+    out = None if options.events_out in (None, "-") else Path(options.events_out)
+    targets = [path for path in (out, options.verdicts) if path is not None]
+    for path in targets:
+        above = path.resolve().parents
+        if run.resolve() in above or any((each / MANIFEST).is_file() for each in above):
+            raise UsageError("nothing is written into a bundle: choose another place", path=path)
+        if path.exists() and not options.force:
+            raise UsageError("exists; --force writes over it", path=path)
+    if len({path.resolve() for path in targets}) < len(targets):
+        raise UsageError("--events-out and --verdicts are one file", path=out)
 
 
 def _output(path: Path, *, force: bool) -> IO[bytes]:

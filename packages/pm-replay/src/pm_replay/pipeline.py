@@ -9,27 +9,29 @@ from typing import Any, Final, NamedTuple
 from pm_frames import RunState as BundleState
 from pm_frames.bundle import Bundle, read_json
 from pm_frames.command import TimePoint, UsageError
-from pm_frames.continuity import Basis
-from pm_frames.errors import BundleError
-from pm_frames.events import EndReason, EventWriter, Header, RunState
+from pm_frames.continuity import Basis, State
+from pm_frames.errors import BundleError, MissingFile
+from pm_frames.events import RUNLOG_SHARD, EndReason, EventWriter, Header, RunState
 from pm_frames.events.event_writer import FLUSH_PIECES, Sink
 from pm_frames.frames import Frame
 from pm_frames.merge import Item
 from pm_frames.records import CONTINUITY
 from pm_frames.runlog import RunlogReader
 from pm_replay.engine import Engine
+from pm_replay.interrupt import Interrupts
 from pm_replay.oracles import SAMPLE_EVERY, Oracles
 from pm_replay.registry import Registry
 from pm_replay.telling import Options
 from pm_replay.verdicts import Verdicts
 
 RECORD_TYPES: Final = CONTINUITY | {"universe_refresh", "heartbeat"}
-NEVER: Final = 2**64  # no stamp is as late
+NEVER: Final = 2**63  # ns; no clock gets there, and no event can say it
 APPLIED: Final = "APPLIED"
 LOOK_AHEAD: Final = 4096  # records in which a runlog must name a subscription to be judged by
 
 Pace = Callable[[Iterable[tuple[int, int, Item]]], Iterator[tuple[int, int, Item]]]
 
+_UNHEARD: Final = {Basis.RUNLOG: State.UNSUBSCRIBED, Basis.FLAGS: State.UNKNOWN}
 _STATES: Final = {
     BundleState.RUNNING: RunState.RUNNING,
     BundleState.ENDED: RunState.ENDED,
@@ -66,13 +68,19 @@ class Result(NamedTuple):
 
 
 def replay(
-    bundle: Bundle, request: Request, sink: Sink | None, *, pace: Pace | None = None
+    bundle: Bundle,
+    request: Request,
+    sink: Sink | None,
+    *,
+    pace: Pace | None = None,
+    interrupts: Interrupts | None = None,
 ) -> Result:
     """Replay a run into a sink, to its END. What the sink raises comes through.
 
     Damage does not raise: the stream ends there with the reason ERROR, and the error is in the result.
+    `interrupts`, if it is the handler of SIGINT, lets it end the replay between two frames only.
     """
-    return _Replay(bundle, request, sink, pace).run()
+    return _Replay(bundle, request, sink, pace, interrupts or Interrupts()).run()
 
 
 def mono_of(bundle: Bundle, point: TimePoint) -> int:
@@ -122,9 +130,15 @@ def records_of(path: Path) -> Iterator[Mapping[str, Any]]:
 
 class _Replay:
     def __init__(
-        self, bundle: Bundle, request: Request, sink: Sink | None, pace: Pace | None
+        self,
+        bundle: Bundle,
+        request: Request,
+        sink: Sink | None,
+        pace: Pace | None,
+        interrupts: Interrupts,
     ) -> None:
         self.pace = pace
+        self.interrupts = interrupts
         self.bundle = bundle
         self.request = request
         self.basis = basis_of(bundle)
@@ -133,13 +147,13 @@ class _Replay:
         self.start = _latest(emit_from, request.from_mono_ns)
         open_end = _earliest(emit_before, request.before_mono_ns)
         self.open_end = open_end
-        self.before = NEVER if open_end is None else open_end
+        self.before = NEVER if open_end is None else min(open_end, NEVER)
         verdicts = request.verdicts
         self.writer = EventWriter(
             sink, self._header(), flush_pieces=FLUSH_PIECES if pace is None else 1
         )
         self.engine = Engine(
-            Registry(request.chosen),
+            Registry(request.chosen, _UNHEARD[self.basis]),
             self.basis,
             request.options,
             Oracles(
@@ -158,31 +172,30 @@ class _Replay:
         error: BundleError | None = None
         reason = EndReason.WHOLE
         engine = self.engine
+        interrupts = self.interrupts
+        interrupts.busy = True
         try:
             self._begin()
+            interrupts.between()
             items: Iterable[tuple[int, int, Item]] = self._items()
             for shard, ordinal, item in items if self.pace is None else self.pace(items):
-                stamp: int = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
-                if stamp >= self.before:
-                    reason = self._limit_reason
+                interrupts.busy = True
+                stopped = self._feed(shard, ordinal, item)
+                if stopped is not None:
+                    reason = stopped
                     break
-                if self.waiting:
-                    self._look(shard, stamp)
-                if isinstance(item, Frame):
-                    engine.frame(shard, ordinal, item)
-                else:
-                    self._record(ordinal, item)
-                self.last = stamp
-                if engine.full:
-                    reason = EndReason.LIMIT
-                    break
+                interrupts.between()
             else:
+                interrupts.busy = True
                 if self.state in (BundleState.CRASHED, BundleState.FATAL) and not self.stopped:
                     engine.close(self.last or 0)
+                    if engine.full:
+                        reason = EndReason.LIMIT
         except BundleError as found:
             error, reason = found, EndReason.ERROR
         except KeyboardInterrupt:
             reason = EndReason.STOPPED
+        interrupts.busy = True
         engine.finish()
         if self.request.verdicts is not None:
             self.request.verdicts.close()
@@ -195,17 +208,39 @@ class _Replay:
             run_state, reason, error,
         )  # fmt: skip
 
+    def _feed(self, shard: int, ordinal: int, item: Item) -> EndReason | None:
+        """Feed a frame or record; return why nothing more is to be read."""
+        stamp: int = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
+        if stamp >= self.before:
+            if self.before == NEVER:
+                raise BundleError(f"shard {shard}, {ordinal}: impossible stamp", found=stamp)
+            return self._limit_reason
+        if self.waiting:
+            self._look(shard, stamp)
+        if isinstance(item, Frame):
+            self.engine.frame(shard, ordinal, item)
+        else:
+            self._record(ordinal, item)
+        self.last = stamp
+        return EndReason.LIMIT if self.engine.full else None
+
     def _begin(self) -> None:
         t0 = _anchor(self.bundle, "t0_mono_ns") or 0
         files = self.bundle.universe_files()
         if files:
-            self.engine.universe(read_json(files[0]), t0)
+            self._universe(files[0], t0)
         wall = _anchor(self.bundle, "t0_wall_ns_utc")
         if wall is not None:
             self.engine.clock(t0, wall)
         self.engine.emitting = self.start is None
 
     def _items(self) -> Iterator[tuple[int, int, Item]]:
+        for shard in self.bundle.shards():
+            if shard.shard_id >= RUNLOG_SHARD:
+                raise BundleError(
+                    "no event can name such a shard",
+                    path=shard.frames_path, expected=f"below {RUNLOG_SHARD}", found=shard.shard_id,
+                )  # fmt: skip
         torn_ok = self.state is not BundleState.ENDED
         return self.bundle.merged(records_of(self.bundle.runlog_path), torn_ok=torn_ok)
 
@@ -230,11 +265,17 @@ class _Replay:
             if record.get("reason") == APPLIED:
                 name = record.get("universe_file")
                 if isinstance(name, str):
-                    document = read_json(_inside(self.bundle.path, name))
-                    self.engine.universe(document, record["ts_mono_ns"])
+                    self._universe(_inside(self.bundle.path, name), record["ts_mono_ns"])
             return
         self.stopped = self.stopped or kind == "capture_stop"
         self.engine.record(ordinal, record)
+
+    def _universe(self, path: Path, mono_ns: int) -> None:
+        document = read_json(path)
+        try:
+            self.engine.universe(document, mono_ns)
+        except (ValueError, RecursionError) as error:  # NaN, 1e999, or nested without end
+            raise BundleError(f"cannot be told: {error}", path=path) from None
 
     def _header(self) -> Header:
         options = self.request.options
@@ -256,7 +297,7 @@ class _Replay:
 def _anchor(bundle: Bundle, key: str) -> int | None:
     try:
         value = bundle.manifest.get(key)
-    except BundleError:
+    except MissingFile:
         return None
     ok = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
     return value if ok else None
@@ -264,7 +305,7 @@ def _anchor(bundle: Bundle, key: str) -> int | None:
 
 def _inside(run_dir: Path, name: str) -> Path:
     path = run_dir / name
-    if not path.resolve().is_relative_to(run_dir.resolve()):
+    if "\0" in name or not path.resolve().is_relative_to(run_dir.resolve()):
         raise BundleError("a universe file outside of the bundle", path=path)
     return path
 
