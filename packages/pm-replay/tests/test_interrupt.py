@@ -16,6 +16,14 @@ from pm_replay.interrupt import Interrupts
 from pm_replay.pipeline import Request, Result, replay
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A background job of a shell begins with SIGINT ignored; what is tested here is a job that is not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def made(make_bundle: Maker) -> Made:
     frames = [(0, T0 + 10, compact(book("1", {"0.4": "1"}, {"0.6": "1"})))]
