@@ -35,7 +35,8 @@ summary is on stderr. docs/spec/events.md describes the events, docs/replay.md t
   pm-replay diff monday.pmev again.pmev
 
 exit codes: 0 clean; 2 usage, or no such run; 3 the run is not sealed, or findings that were asked for, or
-(diff) the streams differ; 4 corruption; 5 the events cannot be written. Of several runs the severest.
+(diff) the streams differ; 4 corruption; 5 the events cannot be written; 130 stopped by SIGINT. Of several
+runs the severest.
 """
 
 
