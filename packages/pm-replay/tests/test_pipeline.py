@@ -347,3 +347,45 @@ def test_a_limit_that_is_reached_by_the_close_of_a_crash_is_one(made: Made) -> N
     whole, _ = made.replay()
     result, _ = made.replay(Request(options=Options(max_events=whole.engine.seq - 1)))
     assert result.reason == EndReason.LIMIT
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("9223372036854", 9_223_372_036_854_000_000),
+        ("9223372036855", -1),
+        ("9999999999999", -1),
+        ("10000000000000", -1),
+        ("0", 0),
+        ("-1", -1),
+        ("1e3", -1),
+        ("\u0661", -1),
+        ("", -1),
+    ],
+)
+def test_a_stamp_of_the_venue_that_does_not_fit_is_none(
+    make_bundle: Maker, text: str, ns: int
+) -> None:
+    made = make_bundle([(0, T0 + 10, compact(book("1", {"0.4": "1"}, {}, ts=text)))])
+    assert [e.ts_event_ns for e in made.events() if e.kind == Kind.TOB] == [ns]
+    assert made.replay()[0].engine.counts["timestamps_missing"] == (ns == -1)
+
+
+def test_without_a_runlog_a_loss_began_at_the_last_frame_before_it(make_bundle: Maker) -> None:
+    frames = [(0, T0 + n, compact(book("1", {"0.4": "1"}, {}))) for n in (10, 500)]
+    lost = [
+        e for e in sequenced(make_bundle(frames, flags=0x0101).events()) if e.state == State.UNKNOWN
+    ]
+    assert [(e.kind, e.ts_recv_ns, e.bid_sz_e6) for e in lost] == [(Kind.STATUS, T0 + 500, T0 + 10)]
+
+
+def test_a_top_that_settles_is_a_change(make_bundle: Maker) -> None:
+    frames = [(0, T0 + 10, compact(book("1", {"0.4": "1"}, {})))]
+    for n, stated in enumerate(("0.5", "0.5", "0.4")):
+        one = change("1", "0.1", "1", "BUY", bid=stated)
+        frames.append((0, T0 + 20 + n, compact(price_change(one))))
+    events = make_bundle(frames, subscribed("1")).events(
+        Request(options=Options(changes_only=True))
+    )
+    tops = [(e.ts_recv_ns - T0, int(e.settled)) for e in events if e.kind == Kind.TOB]
+    assert tops == [(10, 1), (20, 2), (22, 1)]
