@@ -389,3 +389,23 @@ def test_a_top_that_settles_is_a_change(make_bundle: Maker) -> None:
     )
     tops = [(e.ts_recv_ns - T0, int(e.settled)) for e in events if e.kind == Kind.TOB]
     assert tops == [(10, 1), (20, 2), (22, 1)]
+
+
+def test_a_heartbeat_out_of_order_is_left_out_and_stops_nothing(make_bundle: Maker) -> None:
+    beats = [
+        (T0 + at, "heartbeat", {"hb_mono_ns": T0 + at, "hb_wall_ns_utc": WALL + at})
+        for at in (30, 20, 40)
+    ]
+    made = make_bundle([(0, T0 + 50, b"PONG")], [*subscribed("1"), *beats])
+    assert made.replay()[0].error is None
+    clocks = [e.bid_sz_e6 - T0 for e in made.events() if e.kind == Kind.CLOCK]
+    assert clocks == [0, 30, 40]
+
+
+def test_a_run_that_stopped_before_it_crashed_ends_once(make_bundle: Maker) -> None:
+    stop = (T0 + 20, "capture_stop", {"reason": "signal"})
+    made = make_bundle([(0, T0 + 10, b"PONG")], [*subscribed("1"), stop])
+    (made.path / "seal.json").unlink()
+    result, _ = made.replay()
+    assert result.run_state == RunState.CRASHED
+    assert not result.engine.continuity.oddities
