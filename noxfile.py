@@ -4,6 +4,7 @@ nox -s "tests(pm-frames)"            one package, as it ships
 nox -s "tests(pm-frames)" -P 3.13    the same on another Python
 nox -s faults                        the heavy fault campaigns, which CI runs cut short
 nox -s trials                        chaos, kills, full disks, power cuts against a whole capture, at full size
+nox -s determinism                   equal bytes under every hash seed, locale, time zone and Python
 nox -s bench                         every speed claim, as a ratio within one run
 """
 
@@ -126,7 +127,7 @@ def everything(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """What several packages do together, with real processes and sockets."""
     everything(session)
-    install(session, "picows")
+    install(session, "picows", "pyarrow")
     session.run("pytest", "-q", "-c", "tools/pytest.ini", "tools/e2e", *session.posargs)
 
 
@@ -161,6 +162,16 @@ def trials(session: nox.Session) -> None:
     )  # fmt: skip
 
 
+@nox.session(python=["3.11", "3.12", "3.13"])
+def determinism(session: nox.Session) -> None:
+    """Replay a generated bundle, or RUN, under every hash seed, locale, time zone and read size.
+
+    Each Python compares with the same committed digests. One that is not installed fails in CI only.
+    """
+    install(session, "packages/pm-frames", "packages/pm-replay")
+    session.run("python", "tools/determinism.py", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Every speed claim of the documentation, each as a ratio against its peer in the same run.
@@ -168,7 +179,7 @@ def bench(session: nox.Session) -> None:
     A bench that misses a goal ends with 1; the others still run. One peer needs Python 3.12 (-P 3.12).
     """
     everything(session)
-    install(session, "isal", "numpy", "picows", "mcap>=1.3")
+    install(session, "isal", "numpy", "picows")
     session.install("-q", "--require-hashes", "--only-binary", ":all:", "-r", str(BENCH_LOCK))
     missed = []
     for script in sorted(Path("tools/bench").glob("bench_*.py")):

@@ -72,13 +72,101 @@ def run(command: list[str], accepted: tuple[int, ...] = (0,)) -> str:
     return done.stdout
 
 
+def told(command: list[str], accepted: tuple[int, ...] = (0,)) -> list[dict]:
+    """Run one of the programs and return its lines of JSON."""
+    return [
+        json.loads(line) for line in run([program(command[0]), *command[1:]], accepted).splitlines()
+    ]
+
+
+def the_next_morning(run_dir: str, home: Path) -> None:
+    """Every tool on the bundle, each with a line of what it says."""
+    step(
+        6,
+        "Is the capture credible? A lost connection is a reason to say no.",
+        ["pm-audit", run_dir],
+    )
+    (audit,) = told(["pm-audit", run_dir], (0, 3))
+    for name, gate in audit["gates"].items():
+        tell(f"   | {name:<12}{gate['status']}")
+    tell(indent("\n".join([audit["verdict"], *(one["message"] for one in audit["reasons"])])))
+
+    entries = told(["pm-audit", "ledger", run_dir])
+    lost = {one["token_id"] for one in entries if one.get("loss") == "fault"}
+    universe = json.loads((Path(run_dir) / "universe" / "000000.json").read_bytes())
+    market = next(
+        (
+            one
+            for one in universe["markets"]
+            if lost & {token["token_id"] for token in one["tokens"]}
+        ),
+        universe["markets"][0],
+    )
+    command = ["pm-audit", "ledger", run_dir, "--market", market["slug"]]
+    step(
+        7, "When could the books of one market not be trusted, and why? To the nanosecond.", command
+    )
+    for one in told(command):
+        if one["record_type"] == "interval" and one["loss"] != "none":
+            tell(
+                f"   | token …{one['token_id'][-6:]}  {one['length_ns'] / 1e6:10,.3f} ms  {one['loss']:<11}"
+                f"{one['cause']}, {one['begun_by']['source']} {one['begun_by']['ordinal']}"
+            )
+    summary = entries[-1]
+    live = summary["by_state_ns"].get("LIVE", 0) / summary["total_ns"]
+    tell(
+        f"   | all {summary['tokens']} tokens: live {live:.3%} of the time, and every other ns has a cause"
+    )
+
+    page = home / "report.html"
+    command = ["pm-latency-report", run_dir, "--html", str(page)]
+    step(
+        8, "How late was the recorder? Also as one page with charts that needs no network.", command
+    )
+    (latency,) = told(command, (0, 3))
+    ingest = latency["run_percentiles_ms"]["ingest_ms"]
+    tell(
+        indent(
+            f"socket to disk: p50 {ingest['p50']:.3f} ms, p99 {ingest['p99']:.3f} ms, of {ingest['count']:,} reads"
+        )
+    )
+    tell(indent(f"open {os.path.relpath(page, ROOT)} in a browser"))
+
+    step(9, "What is in it, without decoding anything?", ["pm-inspect", run_dir])
+    (inspected,) = told(["pm-inspect", run_dir])
+    for name, shard in inspected["shards"]["by_shard"].items():
+        tell(f"   | shard {name}: {shard['records']:6,} frames, {shard['frames_bytes']:10,} bytes")
+
+    part = home / "part"
+    command = ["pm-slice", run_dir, "--from", "+5s", "--to", "+9s", "--out", str(part)]
+    step(10, "Cut four seconds out of it, as a bundle that starts with whole books.", command)
+    run([program("pm-slice"), *command[1:]])
+    (cut,) = told(["pm-inspect", str(part)])
+    lead_in = sum(one["lead_in_frames"] for one in cut["slice"]["shards"].values())
+    tell(
+        indent(
+            f"{cut['shards']['records']:,} frames, {lead_in:,} of them only to know the books at its start"
+        )
+    )
+
+    window = ["--from", "+5s", "--to", "+9s"]
+    step(11, "Replay those seconds as events, from the run and from the slice: the same tops of book.",
+         ["pm-replay", str(part)])  # fmt: skip
+    (whole,), (sliced,) = told(["pm-replay", run_dir, *window]), told(["pm-replay", str(part)])
+    for name, replay in (("run", whole), ("slice", sliced)):
+        counts = ", ".join(f"{kind} {n}" for kind, n in replay["kinds"].items() if n)
+        tell(f"   | {name:<6}{replay['canonical_events']:,} events: {counts}")
+    if whole["kinds"] != sliced["kinds"]:
+        raise SystemExit("demo: the slice does not replay as the run does")
+
+
 def indent(text: str) -> str:
     return textwrap.indent(text.rstrip(), "   | ")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/dev.py demo", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=15.0, help="length of the capture")
+    parser.add_argument("--seconds", type=float, default=12.0, help="length of the capture")
     parser.add_argument("--seed", type=int, default=7, help="seed of the generated market")
     options = parser.parse_args()
     started = time.monotonic()
@@ -155,11 +243,13 @@ def main() -> int:
     tell(
         "(`disconnect`, `subscribe_attempt` in runlog.ndjson). What arrived is there, byte for byte."
     )
+    the_next_morning(run_dir, home)
+    tell(f"\nAll of it took {time.monotonic() - started:.0f} s.")
     relative = os.path.relpath(run_dir, ROOT)
     activate = r".venv\Scripts\activate" if os.name == "nt" else ". .venv/bin/activate"
     tell("\nWhat to type next:")
     tell(f"  {activate:<58} # the commands on your path")
-    tell(f"  {'pm-verify ' + relative:<58} # the same check as a readable page")
+    tell(f"  {'pm-audit ' + relative:<58} # the same as readable pages; so do the others")
     tell(f"  {'pm-capture --help':<58} # record the real venue: only the two URLs change")
     tell(f"  {'python3 tools/dev.py test':<58} # every test of this repository")
     tell("  read packages/pm-frames/README.md to open the bundle from your own code")

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -34,20 +36,25 @@ class Venue:
         self.process.communicate(timeout=60)
 
 
+def program_path(name: str) -> str:
+    """Return where an installed command is."""
+    return str(BIN / (f"{name}.exe" if os.name == "nt" else name))
+
+
 @pytest.fixture
 def program() -> Callable[[str], str]:
     """The path of an installed command."""
-    return lambda name: str(BIN / (f"{name}.exe" if os.name == "nt" else name))
+    return program_path
 
 
-@pytest.fixture
-def venue(program: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..., Venue]]:
+@contextmanager
+def venues(cwd: Path) -> Iterator[Callable[..., Venue]]:
     """Start `pm-mock serve` with the flags given; every one started is stopped at the end."""
     running: list[Venue] = []
 
     def start(*flags: str) -> Venue:
         process = subprocess.Popen(
-            [program("pm-mock"), "serve", *flags], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+            [program_path("pm-mock"), "serve", *flags], stdout=subprocess.PIPE, text=True, cwd=cwd
         )
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -55,9 +62,88 @@ def venue(program: Callable[[str], str], tmp_path: Path) -> Iterator[Callable[..
         running.append(Venue(process, json.loads(line)))
         return running[-1]
 
-    yield start
-    for one in running:
-        one.stop()
+    try:
+        yield start
+    finally:
+        for one in running:
+            one.stop()
+
+
+@contextmanager
+def captures(data_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `pm-capture` of a venue with the flags given; none outlives the block."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(served: Venue, run_id: str, *flags: str) -> subprocess.Popen[str]:
+        command = [program_path("pm-capture"), "--run-id", run_id, "--data-dir", str(data_dir)]
+        command += ["--min-free-disk-gb", "0"]  # what is free here is not what is tested
+        running.append(
+            subprocess.Popen([*command, *served.flags, *flags], stdout=subprocess.PIPE, text=True)
+        )
+        return running[-1]
+
+    try:
+        yield start
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def venue(tmp_path: Path) -> Iterator[Callable[..., Venue]]:
+    """`venues` of one test."""
+    with venues(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`captures` of one test, in `tmp_path`."""
+    with captures(tmp_path) as start:
+        yield start
+
+
+class FaultyDay(NamedTuple):
+    """A sealed capture of five seconds on four shards; who reads it must leave it as it is.
+
+    The second connection is lost after a second, the third falls silent from 1.5 s to 3.5 s.
+    """
+
+    run_dir: Path
+    sent: Path  # the venue's own log
+
+
+FAULTS = """\
+[[fault]]
+kind = "close"
+code = 1006
+since = "open"
+at = 1.0
+connection = 2
+
+[[fault]]
+kind = "freeze"
+since = "open"
+at = 1.5
+seconds = 2.0
+connection = 3
+"""
+
+
+@pytest.fixture(scope="session")
+def faulty_day(tmp_path_factory: pytest.TempPathFactory) -> FaultyDay:
+    """Capture once what several tests look at."""
+    home = tmp_path_factory.mktemp("day")
+    (home / "faults.toml").write_text(FAULTS, encoding="utf-8")
+    flags = ["--seed", "7", "--markets", "24", "--rate", "600", "--faults", "faults.toml"]
+    with venues(home) as serve, captures(home) as start:
+        served = serve(*flags, "--sent-log", str(home / "sent"))
+        capturing = start(served, "day", "--ws-shards", "4", "--duration-seconds", "5")
+        out, _ = capturing.communicate(timeout=60)
+        assert capturing.returncode == 0
+    return FaultyDay(Path(out.strip()), home / "sent")
 
 
 @pytest.fixture
@@ -67,28 +153,6 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real data beside the checkout ({path.name})")
     return path
-
-
-@pytest.fixture
-def capture(
-    program: Callable[[str], str], tmp_path: Path
-) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start `pm-capture` of a venue with the flags given, in `tmp_path`; none outlives the test."""
-    running: list[subprocess.Popen[str]] = []
-
-    def start(served: Venue, run_id: str, *flags: str) -> subprocess.Popen[str]:
-        command = [program("pm-capture"), "--run-id", run_id, "--data-dir", str(tmp_path)]
-        command += ["--min-free-disk-gb", "0"]  # what is free here is not what is tested
-        running.append(
-            subprocess.Popen([*command, *served.flags, *flags], stdout=subprocess.PIPE, text=True)
-        )
-        return running[-1]
-
-    yield start
-    for process in running:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 @pytest.fixture

@@ -7,21 +7,6 @@ from pathlib import Path
 
 import pytest
 
-FAULTS = """\
-[[fault]]
-kind = "close"
-code = 1006
-since = "open"
-at = 1.0
-connection = 2
-
-[[fault]]
-kind = "freeze"
-since = "open"
-at = 1.5
-seconds = 2.0
-connection = 3
-"""
 S = 10**9
 
 
@@ -41,18 +26,9 @@ def audit(program: Callable[[str], str]) -> Callable[..., tuple[int, list[dict]]
 
 
 def test_what_happened_is_what_the_audit_says(
-    venue: Callable, capture: Callable, audit: Callable, program: Callable, tmp_path: Path
+    faulty_day: tuple[Path, Path], audit: Callable, tmp_path: Path
 ) -> None:
-    faults = tmp_path / "faults.toml"
-    faults.write_text(FAULTS, encoding="utf-8")
-    sent = tmp_path / "sent"
-    served = venue(
-        "--seed", "7", "--markets", "24", "--rate", "600", "--faults", str(faults), "--sent-log", str(sent)
-    )  # fmt: skip
-    capturing = capture(served, "audited", "--ws-shards", "4", "--duration-seconds", "5")
-    run_dir = Path(capturing.stdout.readline().strip())
-    assert capturing.wait(timeout=60) == 0
-    served.stop()
+    run_dir, sent = faulty_day
     numbers = {
         line["remote"]: line["connection"]
         for line in map(json.loads, (sent / "connections.ndjson").read_text().splitlines())

@@ -22,3 +22,7 @@ def test_the_demo_ends_with_a_verified_bundle() -> None:
     totals = json.loads(done.stdout.split('"totals": ')[1].split("}")[0] + "}")
     assert totals["records"] > 1000
     assert totals["crc_mismatch"] == 0
+    for name in ("pm-audit", "pm-latency-report", "pm-inspect", "pm-slice", "pm-replay"):
+        assert f"$ {name} " in done.stdout, name
+    assert "NOT credible" in done.stdout  # the venue has dropped a connection
+    assert "fault" in done.stdout

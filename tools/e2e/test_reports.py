@@ -15,9 +15,6 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--enable-logging=stderr", "--v=0", "--hide-scrollbars", "--virtual-time-budget=4000",
 ]  # fmt: skip
-FAULT = (
-    '[[fault]]\nkind = "close"\ncode = 1006\nsince = "open"\nat = 1.5\nconnection = 2\ncount = 1\n'
-)
 # Run in a copy of the page: what was drawn, what was fetched, and what a zoom of one panel does to all.
 PROBE = """<script>
 const inked = canvas => {
@@ -41,17 +38,6 @@ setTimeout(() => {
   document.body.appendChild(Object.assign(document.createElement("pre"), { id: "probe", textContent: JSON.stringify(answer) }));
 }, 1000);
 </script>"""
-
-
-@pytest.fixture
-def run_dir(venue: Callable, capture: Callable, tmp_path: Path) -> Path:
-    """A capture of four seconds, one connection of which is lost and comes back."""
-    (tmp_path / "faults.toml").write_text(FAULT, encoding="utf-8")
-    served = venue("--seed", "7", "--markets", "12", "--rate", "400", "--faults", str(tmp_path / "faults.toml"))  # fmt: skip
-    process = capture(served, "monday", "--ws-shards", "3", "--duration-seconds", "4")
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    return Path(out.strip())
 
 
 def browse(page: Path, home: Path, *flags: str) -> tuple[str, str]:
@@ -139,7 +125,12 @@ def made_page(tmp_path: Path) -> str:
     return html_page(report, chart_data(readings))
 
 
-def test_a_real_capture(run_dir: Path, program: Callable, verify: Callable, tmp_path: Path) -> None:
+def test_a_real_capture(
+    faulty_day: tuple[Path, Path], program: Callable, verify: Callable, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "runs" / "day"
+    shutil.copytree(faulty_day[0], run_dir)  # the reports go into it
+
     def run(name: str, *arguments: object, accepted: tuple[int, ...] = (0,)) -> bytes:
         done = subprocess.run([program(name), *map(str, arguments)], capture_output=True, timeout=60, check=False)  # fmt: skip
         assert done.returncode in accepted, done.stderr.decode()

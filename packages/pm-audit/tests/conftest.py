@@ -165,6 +165,17 @@ def write_run(run_dir: Path, run: Run, *, sealed: bool = True) -> Path:
     return run_dir
 
 
+def cut(run_dir: Path, start: int, stop: int | None) -> Path:
+    """Make a bundle a slice: only from `start` to before `stop` counts."""
+    parent = {"run_id": RUN_ID, "slice_id": None, "state": "ended", "seal_sha256": "5e" * 32}
+    document = {
+        "slice_version": 1, "slice_id": "part", "ancestors": [parent],
+        "emit_from_mono_ns": start, "emit_before_mono_ns": stop,
+    }  # fmt: skip
+    (run_dir / "slice.json").write_text(json.dumps(document), encoding="utf-8")
+    return run_dir
+
+
 def verified(**more: Any) -> Record:
     """A report of pm-verify about a run without findings."""
     totals = {"records": 5, "crc_mismatch": more.pop("crc_mismatch", 0)}

@@ -139,3 +139,93 @@ def test_help_and_version(command: list[str]) -> None:
     assert b"exit codes:" in shown.stdout
     version = subprocess.run([*program, "--version"], capture_output=True, check=True, timeout=60)
     assert version.stdout.startswith(b"pm-audit ")
+
+
+EVIL_RECORDS: list[dict[str, Any]] = [
+    {"record_type": ["disconnect"], "ts_mono_ns": 1},
+    {"record_type": {}, "ts_mono_ns": 10**40, "shard_id": 0},
+    {"record_type": "disconnect", "ts_mono_ns": 1, "shard_id": [0], "connection": 1},
+    {"record_type": "ws_connect", "ts_mono_ns": 1_000 * S, "shard_id": {}, "connection": [2]},
+    {
+        "record_type": "subscribe_attempt",
+        "ts_mono_ns": 1_001 * S,
+        "shard_id": 0,
+        "token_ids": {"a": 1},
+    },
+    {
+        "record_type": "heartbeat",
+        "ts_mono_ns": 10**40,
+        "hb_mono_ns": 10**40,
+        "hb_wall_ns_utc": -(10**40),
+    },
+    {"record_type": "heartbeat", "ts_mono_ns": "1", "hb_mono_ns": 1.5, "part": [0]},
+    {"record_type": "capture_stop", "ts_mono_ns": True},
+    {},
+]
+
+
+@pytest.mark.parametrize("evil", EVIL_RECORDS, ids=range(len(EVIL_RECORDS)))
+@pytest.mark.parametrize("place", [0, 4])
+def test_no_record_ends_a_command_with_a_traceback(
+    run_dir: Path, report: str, evil: dict[str, Any], place: int, tmp_path: Path
+) -> None:
+    from pm_audit.inspect.__main__ import main as inspect
+    from pm_audit.latency.__main__ import main as latency
+
+    lines = (run_dir / "runlog.ndjson").read_bytes().splitlines(keepends=True)
+    lines.insert(place, json.dumps(evil).encode() + b"\n")
+    (run_dir / "runlog.ndjson").write_bytes(b"".join(lines))
+    assert main([str(run_dir), "--verify-report", report]) in (0, 3)
+    assert main(["ledger", str(run_dir)]) == 0
+    assert main(["freezes", str(run_dir)]) == 0
+    assert latency([str(run_dir), "--out", str(tmp_path / "out")]) in (0, 3)
+    assert inspect([str(run_dir)]) == 0
+    assert inspect(["ls", str(run_dir)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("merge.json", {"parts": [{}] * 100_000}),  # one account for each would be gigabytes
+        ("merge.json", {"parts": 5}),
+        ("manifest.json", {"run_id": 7, "t0_mono_ns": "x", "pinned_tokens": 5, "shards": [], "config": 3}),
+        ("seal.json", {"closed_mono_ns": "a", "seal_sha256": 5}),
+        ("fatal.json", {"fatal_reason": ["x"]}),
+    ],
+)  # fmt: skip
+def test_odd_documents_are_no_reason_to_crash(
+    run_dir: Path, report: str, name: str, content: dict[str, Any], tmp_path: Path
+) -> None:
+    from pm_audit.inspect.__main__ import main as inspect
+    from pm_audit.latency.__main__ import main as latency
+
+    (run_dir / name).write_text(json.dumps(content), encoding="utf-8")
+    assert main([str(run_dir), "--verify-report", report]) in (0, 3)
+    assert main(["ledger", str(run_dir)]) == 0
+    assert main(["freezes", str(run_dir)]) == 0
+    assert latency([str(run_dir), "--out", str(tmp_path / "out")]) in (0, 3)
+    assert inspect([str(run_dir)]) == 0
+
+
+def test_a_folder_in_the_place_of_the_runlog_is_none(run_dir: Path, report: str) -> None:
+    (run_dir / "runlog.ndjson").unlink()
+    (run_dir / "runlog.ndjson").mkdir()
+    assert main([str(run_dir), "--verify-report", report]) == 3
+    assert main(["ledger", str(run_dir)]) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+def test_an_output_that_cannot_be_written_is_code_5(run_dir: Path, report: str) -> None:
+    for command in (
+        ["pm_audit", str(run_dir), "--verify-report", report],
+        ["pm_audit", "ledger", str(run_dir)],
+        ["pm_audit.inspect", str(run_dir)],
+    ):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=full,
+                stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+        assert done.returncode == 5, (command, done.stderr)
+        assert "cannot write the output: No space left" in done.stderr
+        assert "Exception ignored" not in done.stderr

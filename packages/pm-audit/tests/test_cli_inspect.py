@@ -54,7 +54,10 @@ def test_summary_and_exit_codes(inspect: Run, run_dir: Path, tmp_path: Path) -> 
 
 def test_ls(inspect: Run, run_dir: Path, tmp_path: Path, made: Any) -> None:
     run = made.clean_run()
-    run.runlog += [made.disconnect(made.T0 + 9, made.T0 + 8), made.connect(made.T0 + 90, number=2)]
+    run.runlog += [
+        made.disconnect(made.T0 + 60, made.T0 + 50),
+        made.connect(made.T0 + 90, number=2),
+    ]
     made.write_run(run_dir.with_name("tuesday"), run, sealed=False)
     (run_dir.parent / "no-run").mkdir()
     data = tmp_path / "data"

@@ -62,3 +62,16 @@ def test_what_does_not_say_planned_is_a_fault_and_an_untold_loss_is_one(made: An
         ("fault", 0),
         ("connected", 10),
     ]
+
+
+def test_what_ended_before_the_start_is_no_band(made: Any) -> None:
+    t0 = made.T0
+    records = [
+        made.connect(t0), made.disconnect(t0 + 10, t0 + 5), made.connect(t0 + 20, number=2),
+        made.disconnect(t0 + 140, t0 + 90, number=2),  # written after the end, and of a loss before it
+        made.connect(t0 + 150, number=3),
+    ]  # fmt: skip
+    bands = connection_bands(records, t0 + 50, t0 + 100)
+    assert [(b.link, b.start_mono_ns - t0, b.end_mono_ns - t0) for b in bands] == [
+        ("connected", 50, 90), ("fault", 90, 100),
+    ]  # fmt: skip

@@ -113,6 +113,8 @@ def test_a_token_alone_that_fell_silent_and_spoke_again(made: Any, tmp_path: Pat
     ]
     (one,) = found(made, tmp_path, run)
     assert (one.token_id, one.reason, one.from_mono_ns) == ("a", Reason.TOKEN, T0 + 4 * S + 1)
+    # Those of its shard between the two of its own, every 20 ms.
+    assert (one.evidence.silence_ns, one.evidence.sibling_messages) == (3 * S, 149)
     # One that never speaks again may be a market that is over.
     run.frames[0] = [
         (at, made.change("b") if at - T0 > 7 * S - MS and b"book" not in payload else payload)
@@ -133,3 +135,22 @@ def test_the_same_bundle_gives_the_same_bytes(made: Any, tmp_path: Path) -> None
     assert first == second
     assert b'"format": "pm-mask-1"' in first
     assert b'"seal_sha256": "5e5e' in first
+
+
+def test_the_lead_in_of_a_slice_is_not_heard(made: Any, tmp_path: Path) -> None:
+    """It holds a token's last book and little else: that is no silence, and teaches nothing."""
+    run = talk(made, shard0=lambda now: not 6000 < now < 8500)
+    run_dir = made.write_run(tmp_path / "run", run)
+    whole = find_freezes(open_bundle(run_dir))
+    window = (T0 + 4 * S, T0 + 9 * S)
+    run.frames = {
+        shard: [(at, payload) for at, payload in sent if b"book" in payload or window[0] <= at < window[1]]
+        for shard, sent in run.frames.items()
+    }  # fmt: skip
+    sliced = find_freezes(open_bundle(made.cut(made.write_run(tmp_path / "cut", run), *window)))
+    assert sliced.messages == sum(at >= window[0] for sent in run.frames.values() for at, _ in sent)
+    assert sliced.live_ns == 3 * 5 * S
+    tokens = [(one.token_id, one.from_mono_ns) for one in whole.suspicions]
+    assert [(one.token_id, one.from_mono_ns) for one in sliced.suspicions] == tokens != []
+    # Nothing is known after the window, though the run went on.
+    assert {one.to_mono_ns for one in sliced.suspicions} == {window[1]}

@@ -333,23 +333,108 @@ def test_an_offline_capture_has_no_latency_gates(judge_run: Any, made: Any) -> N
     assert "offline" in (judged.gates["pressure"].note or "")
 
 
-def test_a_slice_is_judged_by_its_window(
-    judge_run: Any, made: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pm_frames.bundle import Bundle
-
+def test_a_slice_is_judged_by_its_window(judge_run: Any, made: Any) -> None:
     window = (T0 + 2 * S, T0 + 5 * S)
-    monkeypatch.setattr(Bundle, "emit_window", window, raising=False)
     run = made.clean_run()
     # Out of the window the loop stood still.
     run.runlog[:] = [
         one for one in run.runlog if one["record_type"] != "heartbeat" or window[0] <= one["ts_mono_ns"] < window[1]
     ]  # fmt: skip
-    judged = judge_run(run, spoil=lambda run_dir: (run_dir / METRICS).unlink())
+
+    def spoil(run_dir: Path) -> None:
+        (run_dir / METRICS).unlink()
+        made.cut(run_dir, *window)
+
+    judged = judge_run(run, spoil=spoil)
     assert judged.failed() == []
     assert judged.gates["drops"].status == "not_applicable"
+    assert "slice" in (judged.gates["drops"].note or "")
     figures = judged.gates["heartbeat"].figures
     assert (figures["hb_count"], figures["max_gap_seconds"]) == (3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("lost", "back", "incidents", "reconnects"),
+    [
+        ((10, 20), 30, 0, 0),  # before the window
+        ((10, 20), 1999, 0, 0),
+        ((10, 20), 2001, 1, 0),  # not yet back when the window begins
+        ((2500, 2600), 2700, 1, 1),
+        ((4999, 5100), 5200, 1, 0),  # noticed after the window, what may be missing is in it
+        ((5000, 5100), 5200, 0, 0),
+        ((5100, 5200), None, 0, 0),
+        ((10, 20), None, 1, 0),
+    ],
+)
+def test_losses_of_a_slice_are_those_that_reach_into_its_window(
+    judge_run: Any, made: Any, lost: tuple[int, int], back: int | None, incidents: int, reconnects: int
+) -> None:  # fmt: skip
+    ms = 10**6
+    run = made.clean_run()
+    run.runlog = [one for one in run.runlog if one["record_type"] != "disconnect"]
+    run.runlog.append(made.disconnect(T0 + lost[1] * ms, T0 + lost[0] * ms))
+    run.runlog.append(made.reconnect(T0 + lost[1] * ms + 1))
+    if back is not None:
+        run.runlog.append(made.connect(T0 + back * ms, number=2))
+    run.runlog.sort(key=lambda one: one["ts_mono_ns"])
+    judged = judge_run(run, spoil=lambda run_dir: made.cut(run_dir, T0 + 2 * S, T0 + 5 * S))
+    figures = judged.gates["reconnects"].figures
+    assert (figures["midrun_incidents"], figures["total"]) == (incidents, reconnects)
+    assert figures["planned_disconnects"] == {}
+
+
+def merged_run(made: Any, *beats: range) -> Any:
+    """Captures of eight seconds each in one bundle, with heartbeats at these seconds."""
+    run = made.clean_run()
+    run.runlog = [one for one in run.runlog if one["record_type"] != "heartbeat"]
+    ends = ("run_start", "capture_stop")
+    [start], [stop] = ([one for one in run.runlog if one["record_type"] == kind] for kind in ends)
+    run.runlog = [one for one in run.runlog if one["record_type"] not in ends]
+    for part, seconds in enumerate(beats):
+        kind = "capture_stop" if part + 1 == len(beats) else "part_stop"
+        run.runlog += [{**start, "part": part}, {**stop, "part": part, "record_type": kind}]
+        run.runlog += [{**made.heartbeat(T0 + n * S), "part": part} for n in seconds]
+    run.runlog.sort(key=lambda one: one["ts_mono_ns"])
+    return run
+
+
+@pytest.mark.parametrize(
+    ("beats", "codes"),
+    [
+        ((range(1, 8), range(1, 8)), []),
+        # One process is alive all the time, which says nothing about the other.
+        ((range(1, 8), range(1, 4)), ["gaps_over_threshold"]),
+        ((range(5, 8), range(1, 8)), ["gaps_over_threshold"]),
+        ((range(1, 8), range(0)), ["no_heartbeats", "gaps_over_threshold"]),
+    ],
+)
+def test_captures_of_a_merged_bundle_do_not_fill_one_anothers_gaps(
+    judge_run: Any, made: Any, beats: tuple[range, ...], codes: list[str]
+) -> None:
+    def spoil(run_dir: Path) -> None:
+        (run_dir / METRICS).unlink()
+        (run_dir / "merge.json").write_text(json.dumps({"parts": [{}, {}]}), encoding="utf-8")
+
+    judged = judge_run(merged_run(made, *beats), spoil=spoil)
+    assert judged.codes("heartbeat") == codes
+    assert judged.gates["heartbeat"].figures["hb_count"] == sum(map(len, beats))
+    assert judged.gates["loop_lag"].status == "not_applicable"
+    assert "merged" in (judged.gates["loop_lag"].note or "")
+
+
+def test_every_capture_of_a_merged_bundle_has_a_beginning_and_an_end(
+    judge_run: Any, made: Any
+) -> None:
+    def spoil(run_dir: Path) -> None:
+        (run_dir / "merge.json").write_text(json.dumps({"parts": [{}, {}]}), encoding="utf-8")
+
+    run = merged_run(made, range(1, 8), range(1, 8))
+    run.runlog = [
+        one
+        for one in run.runlog
+        if one["record_type"] != "part_stop" and (one["record_type"], one.get("part")) != ("run_start", 1)
+    ]  # fmt: skip
+    assert judge_run(run, spoil=spoil).codes("heartbeat") == ["no_start", "no_stop"]
 
 
 def test_reasons_have_stable_words_and_sentences(judge_run: Any, made: Any) -> None:
@@ -365,3 +450,19 @@ def test_a_disconnect_that_does_not_say_planned_is_a_fault(judge_run: Any, made:
     run = made.clean_run()
     del next(one for one in run.runlog if one["record_type"] == "disconnect")["planned"]
     assert judge_run(run).codes("reconnects") == ["midrun_disconnected_incidents"]
+
+
+def test_slices_of_one_capture_are_one_capture_again(judge_run: Any, made: Any) -> None:
+    """Put together they keep the runlog as it was: nobody's heartbeats are missing."""
+
+    def spoil(run_dir: Path) -> None:
+        (run_dir / "merge.json").write_text(json.dumps({"parts": [{}, {}]}), encoding="utf-8")
+        made.cut(run_dir, T0 + 2 * S, T0 + 5 * S)
+
+    assert judge_run(made.clean_run(), spoil=spoil).codes("heartbeat") == []
+
+
+def test_a_run_that_says_only_when_capture_began_has_a_start(judge_run: Any, made: Any) -> None:
+    run = made.clean_run()
+    run.runlog[0]["record_type"] = "capture_start"
+    assert judge_run(run).codes("heartbeat") == []

@@ -142,3 +142,19 @@ def test_damaged_lines_are_told(report_of: Any, made: Any) -> None:
     problems = "\n".join(report_of(made.clean_run(), spoil=spoil)["problems"])
     assert "not JSON" in problems
     assert "torn last line" in problems
+
+
+def test_a_slice_is_told_of_by_its_window(report_of: Any, made: Any) -> None:
+    run = made.clean_run()
+    run.runlog += [
+        made.disconnect(made.T0 + 40, made.T0 + 30),
+        made.connect(made.T0 + 50, number=2),
+    ]
+    run.runlog += [made.record("universe_refresh", made.T0 + 60, reason="APPLIED", duration_ms=7)]
+    window = (made.T0 + 2 * made.S, made.T0 + 5 * made.S)
+    report = report_of(run, spoil=lambda run_dir: made.cut(run_dir, *window))
+    assert (report["slice_id"], report["duration_s"]) == ("part", 3.0)
+    assert report["disconnected"]["midrun"]["incidents"] == 0
+    assert report["disconnected"]["midrun"]["gaps"]["count"] == 0
+    assert report["heartbeat"]["count"] == 3
+    assert report["refresh"]["count"] == 0

@@ -98,6 +98,26 @@ def test_a_tail_that_is_lost_counts_before_the_disconnect(made: Any, tmp_path: P
     assert (damage.start_mono_ns, damage.end_mono_ns) == (T0 + 21, T0 + 8 * S - 5)
 
 
+def test_what_a_repair_left_out_is_damage_from_the_frame_before_it(
+    made: Any, tmp_path: Path
+) -> None:
+    """Also where the frame that tells of it is one of the next connection."""
+    run = with_outage(made, planned=False)
+    run.frames[0][2:2] = [(T0 + S, made.change("a"))]
+    run_dir = made.write_run(tmp_path / "run", run)
+    path = run_dir / "capture" / "shard_00.frames"
+    marked = list(read_frames(path))[3]
+    data = bytearray(path.read_bytes())
+    data[marked.offset + 11] |= 0x80
+    path.write_bytes(data)
+    lost = [one for one in entries_of(run_dir, "a") if one.loss in (Loss.DAMAGE, Loss.FAULT)]
+    assert [(str(one.loss), one.cause, one.start_mono_ns, one.end_mono_ns) for one in lost[:2]] == [
+        ("damage", "damage:salvaged", T0 + S, T0 + 2 * S),
+        ("fault", "disconnect", T0 + 2 * S, T0 + 4 * S + 1),
+    ]
+    assert str(lost[0].begun_by) == f"shard_00@{marked.offset}"
+
+
 def test_a_crash_ends_at_the_last_stamp(made: Any, tmp_path: Path) -> None:
     run = made.clean_run()
     del run.runlog[-3:]
@@ -147,3 +167,23 @@ def test_a_fault_takes_the_place_of_damage(made: Any, tmp_path: Path) -> None:
         ("fault", T0 + 2 * S, T0 + 4 * S + 1),
         ("fault", T0 + 4 * S + 1, T0 + 5 * S),
     ]
+
+
+def test_a_tail_that_is_lost_counts_before_the_stop(made: Any, tmp_path: Path) -> None:
+    """No disconnect says it, as when a process stops while a shard has just been cut."""
+    run = made.clean_run()
+    run.runlog = [one for one in run.runlog if one["record_type"] != "disconnect"]
+    run_dir = made.write_run(tmp_path / "run", run)
+    frames = run_dir / "capture" / "shard_00.frames"
+    frames.write_bytes(frames.read_bytes()[:-7])
+    (*_, last) = entries_of(run_dir, "a")
+    assert (last.loss, last.start_mono_ns, last.end_mono_ns) == (Loss.DAMAGE, T0 + 21, T0 + 8 * S)
+
+
+def test_asking_again_for_a_live_token_is_a_change_of_ours(made: Any, tmp_path: Path) -> None:
+    run = made.clean_run()
+    run.runlog.append(made.subscribe(T0 + 3 * S, "a"))
+    run.frames[0].insert(2, (T0 + 4 * S, made.book("a")))
+    entries = entries_of(made.write_run(tmp_path / "run", run), "a")
+    assert story(entries)[2] == ("planned", "AWAITING_SNAPSHOT", S)
+    assert [one.loss for one in entries] == ["first_book", "none", "planned", "none", "planned"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pm_audit.inspect.listing import list_run
 from pm_audit.inspect.pages import length_text, summary_page
 from pm_audit.inspect.summary import inspect_run
 from pm_frames.errors import MissingFile
@@ -118,13 +119,35 @@ def test_without_a_manifest_the_rest_is_shown(run_dir: Path) -> None:
         inspect_run(run_dir / "nowhere")
 
 
-def test_a_slice_names_its_parent(run_dir: Path) -> None:
-    (run_dir / "seal.json").unlink()
-    (run_dir / "slice.json").write_text('{"parent_run_id": "monday"}', encoding="utf-8")
+def test_a_slice_names_its_parent(run_dir: Path, made: Any) -> None:
+    made.cut(run_dir, made.T0 + 2 * made.S, made.T0 + 5 * made.S)
     summary = inspect_run(run_dir)
-    assert summary["slice"] == {"parent_run_id": "monday"}
+    assert summary["slice"]["slice_id"] == "part"
     assert summary["problems"] == []
-    assert any("monday" in line for line in summary_page(summary))
+    # Of the window, not of the run, and not up to when the slice was made.
+    assert summary["duration_ns"] == list_run(run_dir)["duration_ns"] == 3 * made.S
+    assert summary["runlog"]["disconnects_planned"] == 0
+    assert any("cut from   run golden (sealed)" in line for line in summary_page(summary))
+
+
+def test_a_slice_that_does_not_say_what_counts_is_damaged(run_dir: Path) -> None:
+    (run_dir / "slice.json").write_text('{"slice_version": 1}', encoding="utf-8")
+    summary = inspect_run(run_dir)
+    assert (summary["slice"], summary["exit_code"]) == (None, 4)
+    assert "ancestors" in summary["problems"][0]
+    assert "ancestors" in str(list_run(run_dir)["problem"])
+
+
+def test_the_parts_of_a_merged_bundle(run_dir: Path, made: Any) -> None:
+    seal = {"closed_mono_ns": made.T0 + 3600 * made.S}
+    (run_dir / "seal.json").write_text(json.dumps(seal), encoding="utf-8")
+    assert inspect_run(run_dir)["duration_ns"] == 3600 * made.S
+    parts = {"parts": [{"run_id": "one"}, {"run_id": "one", "slice_id": "two"}, 3]}
+    (run_dir / "merge.json").write_text(json.dumps(parts), encoding="utf-8")
+    summary = inspect_run(run_dir)
+    assert any("merged of  one, two" in line for line in summary_page(summary))
+    # The seal says when it was put together.
+    assert summary["duration_ns"] == list_run(run_dir)["duration_ns"] == 8 * made.S - 4
 
 
 def test_torn_ends_of_runlog_and_metrics(run_dir: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pm_audit.wall_clock import WallClock, rfc3339
+from pm_audit.wall_clock import WallClock, rfc3339, wall_text
 
 S = 10**9
 
@@ -43,7 +43,8 @@ def test_the_first_moment_of_a_wall_time(mono: int) -> None:
 def test_without_an_anchor_there_is_no_wall_time() -> None:
     assert WallClock().wall_ns(1) is None
     assert WallClock().mono_ns(1) is None
-    assert rfc3339(None) is None
+    assert wall_text(None) == wall_text(-1) == wall_text(2**63) == wall_text(True) == "-"
+    assert WallClock().text(7) == "mono 7"
 
 
 def test_rfc3339() -> None:

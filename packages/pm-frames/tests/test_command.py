@@ -14,6 +14,7 @@ from pm_frames.command import (
     UsageError,
     chosen_runs,
     data_dir_of,
+    names_from_stdin,
     parse_duration,
     parse_time,
     resolve_run,
@@ -254,3 +255,16 @@ def test_durations_are_exact() -> None:
         parse_duration("0.5ns")
     with pytest.raises(UsageError, match="finer than one nanosecond"):
         parse_duration("0.0000000001s")
+
+
+def test_a_name_is_given_before_stdin_ends() -> None:
+    reading, writing = os.pipe()
+    with open(reading, encoding="utf-8") as stdin, open(writing, "w", encoding="utf-8") as out:
+        names = names_from_stdin(stdin)
+        for run in ("one", "two"):
+            print(f" {run}\n", file=out, flush=True)
+            assert next(names) == run
+        out.close()
+        assert list(names) == []
+    with pytest.raises(UsageError):
+        list(names_from_stdin(io.StringIO("\n \n")))

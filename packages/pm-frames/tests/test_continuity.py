@@ -231,6 +231,20 @@ def test_since_is_never_after_at() -> None:
     assert (lost.at_mono_ns, lost.since_mono_ns) == (11, 11)
 
 
+@pytest.mark.parametrize(
+    ("planned", "clean", "since"),
+    [(True, True, 20), (True, False, 12), (True, None, 12), (False, True, 12)],
+)
+def test_after_a_clean_end_of_ours_nothing_before_it_is_missing(
+    planned: bool, clean: bool | None, since: int
+) -> None:
+    """All that the venue had sent before its closing handshake has arrived."""
+    continuity = live("a")
+    record = {**disconnect(20, since=12, planned=planned), "close_was_clean": clean}
+    (lost,) = continuity.record(record)
+    assert (lost.at_mono_ns, lost.since_mono_ns) == (20, since)
+
+
 def test_without_a_runlog_the_first_frame_of_a_connection_makes_unknown_until_a_book() -> None:
     continuity = Continuity(Basis.FLAGS)
     assert continuity.state("a") is State.UNKNOWN
@@ -252,6 +266,42 @@ def test_with_a_runlog_the_flag_says_nothing_new() -> None:
     assert continuity.state("a") is State.LIVE
 
 
+def test_a_hole_makes_unknown_what_is_live_there_until_its_next_book() -> None:
+    continuity = live("a", "b")
+    continuity.record(subscribe(12, "c"))
+    assert continuity.hole(1, 15, since_mono_ns=12) == []  # of another shard
+    assert continuity.hole(0, 20, since_mono_ns=14) == [
+        Transition("a", State.UNKNOWN, 20, 14, "hole", 0),
+        Transition("b", State.UNKNOWN, 20, 14, "hole", 0),
+    ]
+    assert continuity.state("c") is State.AWAITING_SNAPSHOT
+    assert continuity.hole(0, 21, since_mono_ns=20) == []
+    assert changes(continuity.book("b", 0, 22)) == [("b", State.LIVE)]
+    assert continuity.state("a") is State.UNKNOWN
+    (lost,) = continuity.hole(0, 30, cause="damage:crc_mismatch")
+    assert (lost.token_id, lost.since_mono_ns, lost.cause) == ("b", 30, "damage:crc_mismatch")
+
+
+def test_a_hole_says_nothing_of_a_token_that_is_lost_or_given_up() -> None:
+    continuity = live("a", "b")
+    continuity.record(unsubscribe(11, "b"))
+    continuity.record(disconnect(12, since=11))
+    assert continuity.hole(0, 20) == []
+    continuity.close(21)
+    assert continuity.hole(0, 22) == []
+    assert continuity.oddities["after_the_end"] == 1
+
+
+def test_a_hole_without_a_runlog_reaches_every_token_of_the_shard() -> None:
+    continuity = Continuity(Basis.FLAGS)
+    continuity.book("a", 0, 2)
+    continuity.book("x", 1, 2)
+    assert continuity.hole(0, 9, since_mono_ns=5) == [
+        Transition("a", State.UNKNOWN, 9, 5, "hole", 0)
+    ]
+    assert continuity.state("x") is State.LIVE
+
+
 def test_the_table_is_total_and_its_end_is_final() -> None:
     assert set(NEXT) == set(State)
     for state, row in NEXT.items():
@@ -267,3 +317,16 @@ def test_the_table_is_total_and_its_end_is_final() -> None:
 def test_the_specification_holds_the_table() -> None:
     specification = Path(__file__).parents[3] / "docs" / "spec" / "run-bundle.md"
     assert transition_table() in specification.read_text("utf-8")
+
+
+def test_a_state_that_is_recalled_goes_on_as_if_the_book_had_been_fed() -> None:
+    fed, recalled = Continuity(), Continuity()
+    for one in (fed, recalled):
+        one.record(connect(1))
+        one.record(subscribe(2, "a", "b"))
+    fed.book("a", 0, 3)
+    recalled.recall("a", State.LIVE)
+    recalled.recall("never subscribed", State.LIVE)
+    assert recalled.states() == fed.states() == {"a": State.LIVE, "b": State.AWAITING_SNAPSHOT}
+    assert recalled.record(disconnect(9, since=5)) == fed.record(disconnect(9, since=5))
+    assert recalled.states() == fed.states()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ T0 = 1_000_000_000
 WALL = 1_766_448_000_000_000_000
 
 WHOLE = Request()
-FrameSpec = tuple[int, int, bytes]  # shard, rx_mono_ns, payload
+# shard, rx_mono_ns, payload, and flags where they are not those of all
+FrameSpec = tuple[int, int, bytes] | tuple[int, int, bytes, int]
 RecordSpec = tuple[int, str, Mapping[str, Any]]  # ts_mono_ns, record_type, fields
 
 
@@ -51,7 +52,7 @@ def make_at(
     *,
     universe: Mapping[str, Any] | None = None,
     version: int = 2,
-    flags: int = 1,
+    flags: int | Sequence[int] = 1,
 ) -> Made:
     """Write a sealed-looking bundle: the seal is there, so that the replay is strict."""
     (path / "capture").mkdir(parents=True)
@@ -63,10 +64,13 @@ def make_at(
     }
     (path / "manifest.json").write_text(json.dumps(manifest))
     writers: dict[int, ShardWriter] = {}
-    for shard, mono, payload in frames:
+    for number, (shard, mono, payload, *own) in enumerate(frames):
         if shard not in writers:
             writers[shard] = ShardWriter(path / "capture", shard, version=version)
-        writers[shard].append([(flags, payload)], rx_mono_ns=mono, rx_wall_ns_utc=WALL + mono - T0)
+        marks = flags if isinstance(flags, int) else flags[number % len(flags)]
+        writers[shard].append(
+            [(own[0] if own else marks, payload)], rx_mono_ns=mono, rx_wall_ns_utc=WALL + mono - T0
+        )
     for writer in writers.values():
         writer.close()
     if records is not None:

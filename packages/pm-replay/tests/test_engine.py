@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from pm_frames.continuity import State
 from pm_frames.events import Event, Kind, MarketChange, Settled
+from pm_frames.layout import Flag
 from pm_replay.pipeline import Request
 from pm_replay.telling import Options
 
@@ -402,3 +403,39 @@ def test_what_a_message_states_of_the_sides(
     ]
     *_, top = make_bundle(frames, subscribed("1")).events()
     assert (top.kind, top.bid_px_e6, top.settled) == (Kind.TOB, 400_000, settled)
+
+
+HOLE_FLAGS = int(Flag.TEXT | Flag.SALVAGED)
+
+
+@pytest.mark.parametrize("runlog", [True, False], ids=["runlog", "flags"])
+def test_a_hole_withholds_the_books_of_its_shard_until_each_has_a_new_one(
+    make_bundle: Maker, runlog: bool
+) -> None:
+    """What a repair left out may have changed any book of the shard, and no book of another."""
+    first, second = book("1", {"0.4": "1"}, {"0.6": "1"}), book("2", {"0.3": "1"}, {"0.7": "1"})
+    frames = [
+        (0, T0 + 10, compact([first, second])),
+        (1, T0 + 11, compact(book("3", {"0.2": "1"}, {}))),
+        (0, T0 + 20, compact(price_change(change("1", "0.5", "1", "BUY"))), HOLE_FLAGS),
+        (1, T0 + 21, compact(price_change(change("3", "0.25", "1", "BUY")))),
+        (0, T0 + 30, compact([first]), HOLE_FLAGS),
+        (0, T0 + 40, compact(price_change(change("2", "0.5", "1", "BUY")))),
+        (0, T0 + 50, compact(second)),
+    ]
+    records = [*subscribed("1", "2"), *subscribed("3", at=T0 + 3, shard=1)] if runlog else None
+    made = make_bundle(frames, records)
+    result, _ = made.replay()
+    events = made.events()
+    told = [(each.ts_recv_ns - T0, each.token) for each in tops(events)]
+    assert told == [(10, 0), (10, 1), (11, 2), (21, 2), (30, 0), (50, 1)]
+    assert result.engine.counts == {"holes": 2, "withheld_changes": 2}
+    assert result.engine.oracles.summary()["snapshot"] == {"equal": 0, "different": 0}
+    statuses = [
+        (each.ts_recv_ns - T0, each.bid_sz_e6 - T0, each.token, each.state.name)
+        for each in events
+        if each.kind == Kind.STATUS and each.ts_recv_ns >= T0 + 20
+    ]
+    assert statuses == [
+        (20, 10, 0, "UNKNOWN"), (20, 10, 1, "UNKNOWN"), (30, 30, 0, "LIVE"), (50, 50, 1, "LIVE"),
+    ]  # fmt: skip

@@ -281,7 +281,7 @@ def test_a_stamp_that_no_event_can_say_is_damage(make_bundle: Maker, stamp: int)
 
 
 def test_a_record_whose_stamp_no_event_can_say_is_damage(make_bundle: Maker) -> None:
-    made = make_bundle([(0, T0 + 10, b"PONG")], subscribed("1", at=2**64))
+    made = make_bundle([(0, T0 + 10, b"PONG")], subscribed("1", at=2**63))
     result, _ = made.replay()
     assert result.error is not None
     assert "impossible stamp" in str(result.error)
@@ -409,3 +409,31 @@ def test_a_run_that_stopped_before_it_crashed_ends_once(make_bundle: Maker) -> N
     result, _ = made.replay()
     assert result.run_state == RunState.CRASHED
     assert not result.engine.continuity.oddities
+
+
+def test_a_token_that_no_universe_lists_keeps_its_number_whatever_is_chosen(
+    make_bundle: Maker,
+) -> None:
+    frames = [(0, T0 + n, compact(book(str(n), {"0.4": "1"}, {}))) for n in range(1, 4)]
+    made = make_bundle(frames)
+    for chosen in (None, ["3"]):
+        events = made.events(Request(chosen=chosen))
+        assert [e.token for e in events if e.kind == Kind.TOKEN and e.text() == "3"] == [2]
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        {"record_type": ["heartbeat"], "ts_mono_ns": T0 + 5},
+        {"record_type": "heartbeat", "ts_mono_ns": 10**40, "hb_mono_ns": 10**40},
+        {"record_type": "heartbeat", "ts_mono_ns": -5, "hb_mono_ns": 1, "hb_wall_ns_utc": 1},
+        {"record_type": "disconnect", "ts_mono_ns": 2**64, "shard_id": 0, "connection": 1},
+    ],
+)
+def test_a_record_that_no_slot_can_hold_is_left_out(make_bundle: Maker, evil: Any) -> None:
+    frames = [(0, T0 + 9, compact(book("1", {"0.4": "1"}, {"0.6": "1"})))]
+    made = make_bundle(frames, subscribed("1"))
+    expected = made.replay()[1]
+    with open(made.path / "runlog.ndjson", "a") as file:
+        file.write(json.dumps(evil) + "\n")
+    assert made.replay()[1] == expected

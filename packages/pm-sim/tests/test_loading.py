@@ -46,7 +46,7 @@ def test_a_file_with_a_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("specs", "assignments", "message"),
     [
-        (["nobody"], [], "random_taker, round_trip, toy_spread"),
+        (["nobody"], [], "dutch_book, random_taker, round_trip, spread_capture, toy_spread"),
         (["a=toy_spread", "a=toy_spread"], [], "two strategies"),
         (["toy_spread"], ["size_e6"], "NAME=VALUE"),
         (["toy_spread"], ["other.size_e6=1"], "no strategy has the id"),

@@ -101,6 +101,8 @@ class Capture:
         for _ in range(self.random.choice([1, 1, 2, 3])):
             flags = Flag.TEXT | (Flag.FIRST if shard in self.fresh else 0)
             self.fresh.discard(shard)
+            if self.random.random() < 0.03:
+                flags |= Flag.SALVAGED
             frames.append((int(flags), self.payload(shard)))
         self.last[shard] = self.now
         self.writers[shard].append(
@@ -207,6 +209,10 @@ def replay(  # noqa: C901
                     yield at, shard, change.token_id, change.state, change.since_mono_ns
             continue
         seen = peek(item.payload)
+        for change in continuity.hole(shard, at) if item.flags & Flag.SALVAGED else ():
+            books.pop(change.token_id, None)
+            if emits and (tokens is None or change.token_id in tokens):
+                yield at, shard, change.token_id, change.state
         for event in _events(item.payload):
             own = str(event.get("asset_id"))
             match event.get("event_type"):

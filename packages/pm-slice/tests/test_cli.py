@@ -184,10 +184,20 @@ def test_captures_of_one_boot_and_of_two(
     build: Callable[..., Path], run: Path, capsys: Any
 ) -> None:
     other = build(Path("data/runs/tuesday"), seed=6, run_id="tuesday")
+    for path, start, pinned in ((run, 7, ["a", "b"]), (other, 5, ["b", "c"])):
+        facts = json.loads((path / "manifest.json").read_bytes())
+        facts |= {"t0_mono_ns": start, "t0_wall_ns_utc": start + 100, "pinned_tokens": pinned}
+        facts["shard_range"] = {"start": 0, "stop": 2, "count": 4}
+        (path / "manifest.json").write_text(json.dumps(facts))
     assert merge_main(["monday", "tuesday", "--out", "both"]) == 3  # the same tokens twice
     assert "8 tokens are in several parts" in capsys.readouterr().err
     both = open_bundle("both")
     assert [shard.shard_id for shard in both.shards()] == [0, 1, 2, 3]
+    # Since the first of them began, and with the tokens of all.
+    assert (both.manifest["t0_mono_ns"], both.manifest["t0_wall_ns_utc"]) == (5, 105)
+    assert both.manifest["pinned_tokens"] == ["a", "b", "c"]
+    assert both.manifest["shards"]["count"] == len(both.manifest["shards"]["assignments"]) == 4
+    assert both.manifest["shard_range"] is None
     for shard, source in zip(
         both.shards(), [*open_bundle(run).shards(), *open_bundle(other).shards()], strict=True
     ):
@@ -223,3 +233,46 @@ def test_help_and_version(program: str) -> None:
     for word in ("--help", "--version"):
         done = subprocess.run([path, word], capture_output=True, text=True, check=True)
         assert done.stdout.startswith(program if word == "--version" else f"usage: {program}")
+
+
+def test_what_is_odd_in_runlog_and_manifest_does_not_stop_a_cut(run: Path, capsys: Any) -> None:
+    """It is left out and told; what can be read is cut."""
+    evil: list[dict[str, Any]] = [
+        {"record_type": ["disconnect"], "ts_mono_ns": 1_000_001},
+        {
+            "record_type": "subscribe_attempt",
+            "ts_mono_ns": 1_000_002,
+            "shard_id": 0,
+            "token_ids": [[1]],
+        },
+        {
+            "record_type": "subscribe_attempt",
+            "ts_mono_ns": 1_000_003,
+            "shard_id": 0,
+            "token_ids": 7,
+        },
+    ]
+    with open(run / "runlog.ndjson", "ab") as file:
+        file.writelines(json.dumps(one).encode() + b"\n" for one in evil)
+    manifest = json.loads((run / "manifest.json").read_bytes())
+    manifest["shards"] = {"assignments": {"x": 1, "0": None, "1": {"token_ids": 7}}}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert slice_main(["monday", "--start-mono-ns", "1020000", "--out", "part"]) == 3
+    assert "runlog_line" in capsys.readouterr().err
+    assert len(stamps(open_bundle("part"))) > 10
+    (run / "runlog.ndjson").unlink()
+    (run / "runlog.ndjson").mkdir()
+    assert slice_main(["monday", "--start-mono-ns", "1020000", "--out", "again"]) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+def test_an_output_that_cannot_be_written_is_code_5(run: Path) -> None:
+    for command in (["pm_slice", "monday", "--start-mono-ns", "1020000"],):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=full,
+                stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+        assert done.returncode == 5, (command, done.stderr)
+        assert "cannot write the output: No space left" in done.stderr
+        assert "Exception ignored" not in done.stderr

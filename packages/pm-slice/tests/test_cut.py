@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from pm_frames import open_bundle
+from pm_frames.lock import RunLock
+from pm_frames.watermark import WatermarkWriter
 from pm_slice.asked import Asked
 from pm_slice.cut import Outcome, Slicer, Wish
 from pm_slice.lead_in import books_in
@@ -112,3 +114,44 @@ def test_what_follows_one_another_is_one_entry_of_a_map(
     ):
         data = (tmp_path / "s/source" / name).read_bytes()
         assert struct.unpack("<4Q", data) == (0, 0, 0, count)
+
+
+def test_a_slice_of_a_slice_never_reaches_beyond_it(
+    build: Callable[..., Path], cut: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    run = build(tmp_path / "run", seed=3, steps=200)
+    first = cut(run, tmp_path / "part", 1_050_000, 1_100_000)
+    wider = cut(tmp_path / "part", tmp_path / "wider", 0, 9_000_000)
+    assert wider.window == first.window == (1_050_000, 1_100_001)
+    assert wider.lead_in_frames == first.lead_in_frames > 0
+
+
+def test_of_a_run_that_lives_nothing_after_the_watermark_is_cut(
+    build: Callable[..., Path], cut: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    run = build(tmp_path / "run", seed=3, steps=200, sealed=False)
+    stamps = [frame.rx_mono_ns for _, _, frame in open_bundle(run).frames()]
+    writer = WatermarkWriter(run / "capture" / "watermark")
+    writer.publish(stamps[100])
+    with RunLock(run):
+        outcome = cut(run, tmp_path / "part", 0, 9_000_000)
+    writer.close()
+    assert outcome.window.before_mono_ns == stamps[100] + 1
+    assert outcome.frames == sum(at <= stamps[100] for at in stamps)
+
+
+def test_generations_that_came_later_are_not_there(
+    build: Callable[..., Path], cut: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    run = build(tmp_path / "run", seed=3, steps=200)
+    (run / "universe" / "000001.json").write_text('{"universe_version": 1, "kind": "delta"}')
+    with open(run / "runlog.ndjson", "a") as file:
+        applied = {"record_type": "universe_refresh", "reason": "APPLIED", "universe_version": 1}
+        file.write(json.dumps({**applied, "ts_mono_ns": 1_100_000}) + "\n")
+    cut(run, tmp_path / "early", 1_000_000, 1_099_999)
+    cut(run, tmp_path / "late", 1_000_000, 1_100_000)
+    generations = [
+        sorted(p.name for p in (tmp_path / name / "universe").iterdir())
+        for name in ("early", "late")
+    ]
+    assert generations == [["000000.json"], ["000000.json", "000001.json"]]

@@ -5,7 +5,8 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ with RunLock(run):
 """
 
 
+@contextmanager
+def running(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that does not outlive the test, whatever becomes of that."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def grown(run: Path, shard: int, frames: bytes, idx: bytes) -> None:
     for suffix, data in (("frames", frames), ("idx", idx)):
         with (run / "capture" / f"shard_{shard:02}.{suffix}").open("ab") as file:
@@ -62,7 +73,7 @@ def test_a_writer_at_full_speed_is_never_blamed(build_run: BuildRun, tmp_path: P
     run = build_run(tmp_path / "run", shards={}, sealed=False)
     (run / "capture" / "watermark").unlink()
     command = [sys.executable, "-c", WRITER, str(run)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+    with running(command) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline().strip() == b"ready"
         live, growths = LiveRun(run), 0
@@ -186,16 +197,18 @@ def test_following_ends_with_the_run_or_the_time(unsealed_run: Path) -> None:
 def test_the_program_follows_until_the_run_ends(
     program: Callable[..., list[str]], unsealed_run: Path
 ) -> None:
-    with RunLock(unsealed_run):
-        done = subprocess.run(
-            program("--live", "--for", "0s", str(unsealed_run)), capture_output=True, check=False
-        )
-        assert (done.returncode, done.stderr) == (0, b"")
-        assert json.loads(done.stdout)["totals"]["records"] == 9
-        command = program("--live", str(unsealed_run))
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 3
+    with ExitStack() as stack:
+        with RunLock(unsealed_run):
+            done = subprocess.run(
+                program("--live", "--for", "0s", str(unsealed_run)),
+                capture_output=True,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (0, b"")
+            assert json.loads(done.stdout)["totals"]["records"] == 9
+            process = stack.enter_context(running(program("--live", str(unsealed_run))))
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 3
     assert [one["code"] for one in json.loads(out)["findings"]] == ["PMV004"]
 
 

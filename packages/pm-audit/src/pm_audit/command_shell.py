@@ -43,11 +43,11 @@ class ShowVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        sys.stdout.write(f"pm-audit {version('pm-audit')}\n")
+        sys.stdout.write(f"{parser.prog.split()[0]} {version('pm-audit')}\n")
         parser.exit()
 
 
-def make_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+def make_parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     """Return a parser with what every command has."""
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -68,10 +68,22 @@ def guarded(prog: str, shell: Shell, work: Callable[[list[ExitCode]], None]) -> 
     except BundleError as error:
         shell.stderr.write(f"{prog}: {error}\n")
         codes.append(ExitCode(error.exit_code))
-    except BrokenPipeError:
-        # Who read us has left; without this, Python would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), shell.stdout.fileno())
+    except BrokenPipeError:  # who read us has left
+        _discard(shell.stdout)
         return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is None:  # no file of a bundle: standard output
+            _discard(shell.stdout)
+            shell.stderr.write(f"{prog}: cannot write the output: {error.strerror}\n")
+            codes.append(ExitCode.WRITE_ERROR)
+        else:  # files that are written say so themselves
+            shell.stderr.write(f"{prog}: cannot read {error.filename}: {error.strerror}\n")
+            codes.append(ExitCode.USAGE)
     except KeyboardInterrupt:
         return INTERRUPTED
     return severest(codes)
+
+
+def _discard(stdout: TextIO) -> None:
+    """Send what still waits nowhere; without this, Python would complain when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from pm_audit.figures import MetricsFigures, RunlogFigures
-from pm_audit.heartbeat import HeartbeatAudit
+from pm_audit.heartbeat import Heartbeats
 from pm_audit.verification import Verification
 from pm_frames import paths
 from pm_frames.bundle import Bundle, RunState, read_json
@@ -26,6 +26,7 @@ class Lines:
     damaged: int = 0
     problems: list[str] = field(default_factory=list)
     torn_offset: int | None = None
+    torn_bytes: int = 0
 
     def records(self, path: Path) -> Iterator[dict[str, Any]]:
         """Yield the records of a file, noting what is wrong with it instead of raising."""
@@ -40,19 +41,25 @@ class Lines:
             return
         self.present = True
         yield from self._rest(reader)
-        self.torn_offset = reader.torn_offset
+        self.torn_offset, self.torn_bytes = reader.torn_offset, reader.torn_bytes
 
     def _rest(self, reader: RunlogReader) -> Iterator[tuple[int, dict[str, Any]]]:
         while True:
             try:
                 record = next(reader)
-                yield reader.ordinal, record
+                if isinstance(record.get("record_type", ""), str):
+                    yield reader.ordinal, record
+                    continue
+                self._damaged(f"{reader.path}: line {reader.ordinal}: record_type is no text")
             except StopIteration:
                 return
             except BundleError as error:
-                self.damaged += 1
-                if len(self.problems) < LISTED_MAX:
-                    self.problems.append(str(error))
+                self._damaged(str(error))
+
+    def _damaged(self, problem: str) -> None:
+        self.damaged += 1
+        if len(self.problems) < LISTED_MAX:
+            self.problems.append(problem)
 
 
 @dataclass(frozen=True)
@@ -63,48 +70,75 @@ class Evidence:
     run_id: str
     state: RunState
     offline: bool
-    sliced: bool
+    slice_id: str | None
+    merged: bool
     runlog: Lines
-    heartbeats: HeartbeatAudit
+    heartbeats: Heartbeats
     connections: RunlogFigures
     metrics_lines: Lines
     metrics: MetricsFigures
     verification: Verification
     fatal: Mapping[str, Any] | None
 
+    @property
+    def sliced(self) -> bool:
+        """Whether this is a window of a run, and not the run."""
+        return self.slice_id is not None
 
-def emit_window(bundle: Bundle) -> tuple[int, int | None] | None:
-    """Return the window of a slice as mono ns (from, before or None); None for a run that is no slice."""
-    return getattr(bundle, "emit_window", None)
+
+Reader = Callable[[Mapping[str, Any]], object]
 
 
-def gather(bundle: Bundle, verification: Verification, *, threshold_ns: int) -> Evidence:
-    """Read runlog and metrics of a run once. Damage is noted, never raised."""
+def _unread(record: Mapping[str, Any]) -> None:
+    """Nobody else reads along."""
+
+
+def gather(
+    bundle: Bundle,
+    verification: Verification,
+    *,
+    threshold_ns: int,
+    also_runlog: Reader = _unread,
+    also_metrics: Reader = _unread,
+) -> Evidence:
+    """Read runlog and global metrics of a run once; `also_…` is given every record too.
+
+    Damage is noted; raised is only `BundleError` of a `slice.json` that does not say what counts.
+    """
     state = bundle.state()
-    heartbeats = HeartbeatAudit(threshold_ns)
-    window = emit_window(bundle)
-    if window is not None:
-        heartbeats.window(*window)
-    connections, runlog = RunlogFigures(), Lines()
+    window = bundle.emit_window
+    heartbeats = Heartbeats(threshold_ns, window, parts=_parts(bundle.path))
+    connections, runlog = RunlogFigures(window), Lines()
     for record in runlog.records(bundle.runlog_path):
         heartbeats.add(record)
         connections.add(record)
-    if state is RunState.RUNNING or window is not None:
-        # What is under way, or cut out, ends where its last record stands.
-        heartbeats.close((heartbeats.latest_mono_ns, str(state)))
-    else:
-        heartbeats.close()
+        also_runlog(record)
+    # What is under way, or cut out, ends where its last record stands.
+    open_ended = state is RunState.RUNNING or window is not None
+    heartbeats.close(str(state) if open_ended else None)
     metrics, lines = MetricsFigures(), Lines()
     for record in lines.records(bundle.global_metrics_path):
         metrics.add(record)
+        also_metrics(record)
     try:
         manifest: Mapping[str, Any] = bundle.manifest
     except BundleError:
         manifest = {}
     return Evidence(
-        bundle.path, bundle.run_id, state, "fixtures_dir" in manifest, window is not None,
-        runlog, heartbeats, connections, lines, metrics, verification, _fatal(bundle.path),
+        bundle.path, bundle.run_id, state, "fixtures_dir" in manifest, bundle.provenance and bundle.provenance.slice_id,
+        (bundle.path / paths.MERGE).is_file(), runlog, heartbeats, connections, lines, metrics, verification, _fatal(bundle.path),
     )  # fmt: skip
+
+
+def _parts(run_dir: Path) -> int:
+    """Return how many captures are in a bundle, each with heartbeats of its own."""
+    try:
+        parts = read_json(run_dir / paths.MERGE).get("parts")
+    except BundleError:
+        return 1
+    # Slices of one capture keep its runlog as it was: one capture, whatever they were put together of.
+    whole = not (run_dir / paths.SLICE).is_file()
+    return max(1, len(parts)) if whole and isinstance(parts, list) else 1
 
 
 def _fatal(run_dir: Path) -> Mapping[str, Any] | None:

@@ -15,6 +15,7 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from pm_frames.histogram import LogHistogram
+from pm_frames.provenance import EmitWindow
 
 NS_PER_MS: Final = 1_000_000
 STREAK_INTERVALS: Final = 5
@@ -232,11 +233,6 @@ class Outage:
     trigger: str | None
     until_mono_ns: int | None = None
 
-    @property
-    def duration_ns(self) -> int | None:
-        """From the last frame to the next connection; None if there was none."""
-        return None if self.until_mono_ns is None else self.until_mono_ns - self.since_mono_ns
-
 
 @dataclass
 class RunlogFigures:
@@ -245,13 +241,15 @@ class RunlogFigures:
     `reconnects` counts `reconnect` records, which only faults have (R202). `outages` are connections that
     ended by a fault after they had been open, those included that never came back (R203); a `ws_connect`
     on top of an open connection is one too, because that connection has ended and nothing said so.
+    Of a slice counts what is in its `window`, and of the losses those that reach into it.
     """
 
+    window: EmitWindow | None = None
     reconnects: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    outages: list[Outage] = field(default_factory=list)
     planned: Counter[str] = field(default_factory=Counter)
     malformed: Counter[str] = field(default_factory=Counter)
+    _all: list[Outage] = field(default_factory=list)
     _open: dict[int, int] = field(default_factory=dict)
     _out: dict[int, Outage] = field(default_factory=dict)
 
@@ -263,12 +261,12 @@ class RunlogFigures:
         shard_id, at = whole(record, "shard_id"), whole(record, "ts_mono_ns")
         if shard_id is None or at is None:
             self.malformed[kind] += 1
-        elif kind == "reconnect":
+        elif kind == "reconnect" and self._counts(at):
             self.reconnects[str(record.get("trigger"))] += 1
             self.reasons[str(record.get("reason"))] += 1
         elif kind == "disconnect":
             self._disconnect(shard_id, at, record)
-        else:
+        elif kind == "ws_connect":
             if shard_id in self._open:
                 self._lost(Outage(shard_id, self._open[shard_id], at, at, None))
             self._open[shard_id] = whole(record, "connection") or 0
@@ -280,7 +278,8 @@ class RunlogFigures:
         trigger = record.get("trigger")
         # Only what says that it was planned was planned.
         if record.get("planned") is True:
-            self.planned[str(trigger)] += 1
+            if self._counts(at):
+                self.planned[str(trigger)] += 1
             return
         since = whole(record, "since_mono_ns")
         self._lost(
@@ -291,8 +290,24 @@ class RunlogFigures:
         )  # fmt: skip
 
     def _lost(self, outage: Outage) -> None:
-        self.outages.append(outage)
+        self._all.append(outage)
         self._out[outage.shard_id] = outage
+
+    def _counts(self, mono_ns: int) -> bool:
+        return self.window is None or self.window.holds(mono_ns)
+
+    @property
+    def outages(self) -> list[Outage]:
+        """The connections lost by a fault that was not mended before the window, and not after it."""
+        if self.window is None:
+            return list(self._all)
+        first, before = self.window
+        return [
+            one
+            for one in self._all
+            if (one.until_mono_ns is None or one.until_mono_ns > first)
+            and (before is None or one.since_mono_ns < before)
+        ]
 
     @property
     def reconnects_total(self) -> int:
@@ -303,19 +318,3 @@ class RunlogFigures:
     def midrun_incidents(self) -> int:
         """Connections lost by a fault after they had been open."""
         return len(self.outages)
-
-
-def metrics_figures(records: Iterable[Mapping[str, Any]]) -> MetricsFigures:
-    """Return the figures of the global metrics."""
-    figures = MetricsFigures()
-    for record in records:
-        figures.add(record)
-    return figures
-
-
-def runlog_figures(records: Iterable[Mapping[str, Any]]) -> RunlogFigures:
-    """Return the figures of a runlog."""
-    figures = RunlogFigures()
-    for record in records:
-        figures.add(record)
-    return figures

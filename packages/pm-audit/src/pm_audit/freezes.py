@@ -1,16 +1,15 @@
 """Suspected freezes: a connection, or a token on it, that fell silent while its siblings went on.
 
-Two passes over a bundle, the first to learn what is usual (`Learner`), the second to judge (`Judge`); both
-see the same silences, because both are a `Listener`. This is hindsight, so it is a mask beside the ledger
+One pass over a bundle learns what is usual, and whether anything was not (`Learner`); only then a second one finds
+out what and until when (`Judge`). This is hindsight, so it is a mask beside the ledger
 and never part of it. docs/spec/mask.md says how, and what it cannot see.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pm_audit.figures import whole
 from pm_audit.loss import Entry, LossLedger, Window, book_tokens
@@ -19,7 +18,10 @@ from pm_audit.timeline import Hole, Record, Timeline
 from pm_frames.bundle import Bundle
 from pm_frames.continuity import Basis, State
 from pm_frames.frames import Frame
-from pm_frames.peek import peek
+from pm_frames.peek import token_ids_in
+from pm_frames.provenance import EmitWindow
+
+_NEVER: Final = -1
 
 
 class Reason(StrEnum):
@@ -44,79 +46,102 @@ class Suspicion(NamedTuple):
     evidence: Evidence
 
 
-class _Voice(NamedTuple):
-    """When somebody was heard last: the stamp, and the siblings' messages up to then."""
+class _Speaker:
+    """A shard or a token: when it was heard last, and the siblings' messages up to then."""
 
-    at_mono_ns: int
-    siblings: int
+    __slots__ = ("at", "habit", "key", "name", "on", "siblings")
 
-
-def _length(start: _Voice, now: _Voice) -> tuple[int, int]:
-    """Return a silence in ns and in messages of the siblings."""
-    return now.at_mono_ns - start.at_mono_ns, now.siblings - start.siblings
+    def __init__(self, key: bytes, on: int, habit: Habit) -> None:
+        self.key = key
+        self.name = key.decode("utf-8", "replace")  # as `peek` has it, and so the ledger
+        self.on = on  # the shard
+        self.habit = habit
+        self.at = _NEVER
+        self.siblings = 0
 
 
 class Listener:
-    """Hears who speaks when, on one pass; subclasses do something about the silences between."""
+    """Hears who speaks when, on one pass; `_long_…` is told of silences of the least length that counts.
 
-    def __init__(self, basis: Basis) -> None:
-        self.ledger = LossLedger(basis, self._left, Window())
+    Both passes hear the same silences, because both are this.
+    """
+
+    def __init__(self, basis: Basis, rule: Rule, window: EmitWindow | None) -> None:
+        self._from, self._before = window or EmitWindow(0, None)
+        self.ledger = LossLedger(basis, self._left, Window(self._from, self._before))
         self.messages = 0
-        self._on_shard: dict[int, int] = {}
-        self._shard_voice: dict[int, _Voice] = {}
-        self._token_voice: dict[str, _Voice] = {}
+        self.shards: dict[int, _Speaker] = {}
+        self.tokens: dict[bytes, _Speaker] = {}
+        self._rule = rule
+        self._silence_min_ns = rule.silence_min_ns
+
+    _learning = False
 
     def listen(self, timeline: Timeline) -> None:
         """Take a whole bundle."""
+        hear, keep_account = self._frame, self.ledger.frame
         for shard_id, ordinal, item in timeline:
-            if isinstance(item, Frame):
-                self.ledger.frame(shard_id, ordinal, item)
-                self._frame(shard_id, item)
+            if type(item) is Frame:
+                keep_account(shard_id, ordinal, item)
+                hear(shard_id, item)
             elif isinstance(item, Record):
                 self._record(item)
                 self.ledger.record(ordinal, item)
-            else:
+            elif isinstance(item, Hole):
                 self._hole(item)
-        end = timeline.end_mono_ns()
-        for shard_id in list(self._shard_voice):
-            self._shard_ends(shard_id, end)
-        self.ledger.close(end, "end")
+        for shard_id in self.shards:
+            self._shard_ends(shard_id, timeline.end_mono_ns())
+        self.ledger.close(timeline.end_mono_ns(), "end")
 
-    def shard_silence(self, shard_id: int, start: _Voice, now: _Voice, *, spoke: bool) -> None:
-        """A shard has said nothing between two moments; `spoke` tells that a message ends it."""
-        raise NotImplementedError
-
-    def token_silence(self, token_id: str, shard_id: int, start: _Voice, now: _Voice) -> None:
-        """A live token has said nothing between two of its messages."""
-        raise NotImplementedError
-
-    def heard(self, shard_id: int, tokens: Iterable[str], frame: Frame) -> None:
-        """A frame that names these tokens has been taken into account."""
-        raise NotImplementedError
-
-    def _frame(self, shard_id: int, frame: Frame) -> None:
-        tokens = peek(frame.payload).token_ids
-        if not tokens:  # PONG, new_market and the like vouch for no token
+    def _frame(self, shard_id: int, frame: Frame) -> None:  # noqa: C901  # runs for every frame
+        token_ids = token_ids_in(frame.payload)
+        if not token_ids:  # PONG, new_market and the like vouch for no token
             return
         at = frame.rx_mono_ns
-        on_shard = self._on_shard.get(shard_id, 0)
-        now = _Voice(at, self.messages - on_shard)
-        if (before := self._shard_voice.get(shard_id)) is not None:
-            self.shard_silence(shard_id, before, now, spoke=True)
-        self._shard_voice[shard_id] = now
+        if at < self._from:  # the lead-in of a slice holds books, not all that was said
+            return
+        shard = self.shards.get(shard_id)
+        if shard is None:
+            shard = self.shards[shard_id] = _Speaker(b"", shard_id, Habit())
+        learning, silence_min_ns = self._learning, self._silence_min_ns
+        habit = shard.habit
+        siblings = self.messages - habit.messages
+        if shard.at != _NEVER:
+            silence, meanwhile = at - shard.at, siblings - shard.siblings
+            if learning:
+                habit.times.add(silence)
+                habit.siblings.add(meanwhile)
+            if silence >= silence_min_ns:
+                self._long_on_shard(shard, silence, meanwhile, at)
+        shard.at, shard.siblings = at, siblings
         self.messages += 1
-        self._on_shard[shard_id] = on_shard = on_shard + 1
-        for token_id in tokens:
-            since = self.ledger.live_since(token_id)
+        habit.messages += 1
+        on_shard = habit.messages
+        live_since = self.ledger.live_tokens
+        for token_id in token_ids:
+            token = self.tokens.get(token_id)
+            if token is None:
+                token = self._new_token(token_id)
+            habit = token.habit
+            habit.messages += 1
+            since = live_since.get(token.name)
             if since is None:
-                self._token_voice.pop(token_id, None)
+                token.at = _NEVER
                 continue
             # The other messages of its own shard prove that the connection was alive.
-            spoken = self._token_voice.get(token_id)
-            if spoken is not None and spoken.at_mono_ns >= since:
-                self.token_silence(token_id, shard_id, spoken, _Voice(at, on_shard - 1))
-            self._token_voice[token_id] = _Voice(at, on_shard)
-        self.heard(shard_id, tokens, frame)
+            if token.at >= since and token.on == shard_id:
+                silence, meanwhile = at - token.at, on_shard - 1 - token.siblings
+                if learning:
+                    habit.times.add(silence)
+                    habit.siblings.add(meanwhile)
+                if silence >= silence_min_ns:
+                    self._long_of_token(token, silence, meanwhile)
+            token.at, token.siblings, token.on = at, on_shard, shard_id
+        self._heard(shard_id, frame)
+
+    def _new_token(self, token_id: bytes) -> _Speaker:
+        token = self.tokens[token_id] = _Speaker(token_id, -1, Habit())
+        return token
 
     def _record(self, record: Record) -> None:
         shard_id = whole(record, "shard_id")
@@ -124,44 +149,56 @@ class Listener:
             at = record["ts_mono_ns"]
             since = whole(record, "since_mono_ns")
             self._shard_ends(shard_id, at if since is None else min(since, at))
-        elif record["record_type"] == "ws_connect" and shard_id is not None:
-            self._shard_voice.pop(shard_id, None)
+        elif record["record_type"] == "ws_connect" and shard_id in self.shards:
+            self.shards[shard_id].at = _NEVER
 
     def _shard_ends(self, shard_id: int, at_mono_ns: int) -> None:
-        voice = self._shard_voice.pop(shard_id, None)
-        if voice is not None and at_mono_ns > voice.at_mono_ns:
-            now = _Voice(at_mono_ns, self.messages - self._on_shard.get(shard_id, 0))
-            self.shard_silence(shard_id, voice, now, spoke=False)
+        if self._before is not None:  # a slice knows of nothing after its window
+            at_mono_ns = min(at_mono_ns, self._before)
+        shard = self.shards.get(shard_id)
+        if shard is None or shard.at == _NEVER:
+            return
+        silence = at_mono_ns - shard.at
+        if silence >= self._rule.silence_min_ns:
+            meanwhile = self.messages - shard.habit.messages - shard.siblings
+            self._long_on_shard(shard, silence, meanwhile, at_mono_ns)
+        shard.at = _NEVER
 
     def _hole(self, hole: Hole) -> None:
         # What was said meanwhile is not known, so this is no silence.
-        self._shard_voice.pop(hole.shard_id, None)
+        if (shard := self.shards.get(hole.shard_id)) is not None:
+            shard.at = _NEVER
         self.ledger.hole(hole)
+
+    def _long_on_shard(self, shard: _Speaker, silence: int, meanwhile: int, until: int) -> None:
+        """A shard was silent up to `until`, which need not be a message of its own."""
+        raise NotImplementedError
+
+    def _long_of_token(self, token: _Speaker, silence: int, meanwhile: int) -> None:
+        """A live token was silent between two of its messages."""
+        raise NotImplementedError
+
+    def _heard(self, shard_id: int, frame: Frame) -> None:
+        """A frame that names tokens has been taken into account."""
 
     def _left(self, entry: Entry) -> None:
         """A token has left a state."""
 
 
 class Learner(Listener):
-    """The first pass: what is usual."""
+    """The first pass: what is usual, and who may have been silent for longer."""
 
-    def __init__(self, basis: Basis) -> None:
-        super().__init__(basis)
-        self.shard_habits: defaultdict[int, Habit] = defaultdict(Habit)
-        self.token_habits: defaultdict[str, Habit] = defaultdict(Habit)
+    _learning = True
+
+    def __init__(self, basis: Basis, rule: Rule, window: EmitWindow | None = None) -> None:
+        super().__init__(basis, rule, window)
         self.live_ns = 0
 
-    def shard_silence(self, shard_id: int, start: _Voice, now: _Voice, *, spoke: bool) -> None:
-        if spoke:
-            self.shard_habits[shard_id].learn(*_length(start, now))
+    def _long_on_shard(self, shard: _Speaker, silence: int, meanwhile: int, until: int) -> None:
+        shard.habit.remember(silence, meanwhile)
 
-    def token_silence(self, token_id: str, shard_id: int, start: _Voice, now: _Voice) -> None:
-        self.token_habits[token_id].learn(*_length(start, now))
-
-    def heard(self, shard_id: int, tokens: Iterable[str], frame: Frame) -> None:
-        self.shard_habits[shard_id].messages += 1
-        for token_id in tokens:
-            self.token_habits[token_id].messages += 1
+    def _long_of_token(self, token: _Speaker, silence: int, meanwhile: int) -> None:
+        token.habit.remember(silence, meanwhile)
 
     def _left(self, entry: Entry) -> None:
         if entry.state is State.LIVE:
@@ -169,50 +206,60 @@ class Learner(Listener):
 
     def siblings_of_shard(self, shard_id: int) -> int:
         """Return the messages of all other shards."""
-        return self.messages - self._on_shard.get(shard_id, 0)
+        return self.messages - self.shards[shard_id].habit.messages
 
-    def siblings_of_token(self, token_id: str, shard_id: int) -> int:
+    def siblings_of_token(self, token_id: bytes, shard_id: int) -> int:
         """Return the messages of a shard that did not name a token."""
-        return self._on_shard.get(shard_id, 0) - self.token_habits[token_id].messages
+        on_shard = self.shards[shard_id].habit.messages
+        return on_shard - self.tokens[token_id].habit.messages
+
+    def suspects_any(self) -> bool:
+        """Return whether any silence was too long; if not, there is nothing to look for again."""
+        return any(
+            shard.habit.can_be_judged(self.siblings_of_shard(shard_id), self._rule)
+            for shard_id, shard in self.shards.items()
+        ) or any(
+            token.habit.can_be_judged(self.siblings_of_token(token_id, shard_id), self._rule)
+            for token_id, token in self.tokens.items()
+            for shard_id in self.shards
+        )
 
 
 class Judge(Listener):
     """The second pass: which silences are not usual, and until when the tokens are suspect."""
 
-    def __init__(self, basis: Basis, learned: Learner, rule: Rule) -> None:
-        super().__init__(basis)
+    def __init__(
+        self, basis: Basis, learned: Learner, rule: Rule, window: EmitWindow | None = None
+    ) -> None:
+        super().__init__(basis, rule, window)
         self._learned = learned
-        self._rule = rule
         self._open: dict[str, Suspicion] = {}
         self._open_on: dict[int, set[str]] = {}
         self.found: list[Suspicion] = []
 
-    def shard_silence(self, shard_id: int, start: _Voice, now: _Voice, *, spoke: bool) -> None:
-        if now.at_mono_ns - start.at_mono_ns < self._rule.silence_min_ns:
-            return
-        evidence = self._learned.shard_habits[shard_id].judge(
-            *_length(start, now), self._learned.siblings_of_shard(shard_id), self._rule
+    def _long_on_shard(self, shard: _Speaker, silence: int, meanwhile: int, until: int) -> None:
+        learned = self._learned
+        evidence = learned.shards[shard.on].habit.judge(
+            silence, meanwhile, learned.siblings_of_shard(shard.on), self._rule
         )
         if evidence is not None:
-            for token_id in self.ledger.live_on(shard_id):
+            for token_id in self.ledger.live_on(shard.on):
                 # It may have come alive with the very frame that ends the silence.
                 since = self.ledger.live_since(token_id)
-                if since is not None and since < now.at_mono_ns:
-                    start_ns = max(since, start.at_mono_ns)
-                    self._suspect(token_id, shard_id, start_ns, Reason.SHARD, evidence)
+                if since is not None and since < until:
+                    start_ns = max(since, shard.at)
+                    self._suspect(token_id, shard.on, start_ns, Reason.SHARD, evidence)
 
-    def token_silence(self, token_id: str, shard_id: int, start: _Voice, now: _Voice) -> None:
-        if now.at_mono_ns - start.at_mono_ns < self._rule.silence_min_ns:
-            return
-        evidence = self._learned.token_habits[token_id].judge(
-            *_length(start, now), self._learned.siblings_of_token(token_id, shard_id), self._rule
+    def _long_of_token(self, token: _Speaker, silence: int, meanwhile: int) -> None:
+        token_id, learned = token.key, self._learned
+        evidence = learned.tokens[token_id].habit.judge(
+            silence, meanwhile, learned.siblings_of_token(token_id, token.on), self._rule
         )
         if evidence is not None:
-            self._suspect(token_id, shard_id, start.at_mono_ns, Reason.TOKEN, evidence)
+            self._suspect(token.name, token.on, token.at, Reason.TOKEN, evidence)
 
-    def heard(self, shard_id: int, tokens: Iterable[str], frame: Frame) -> None:
-        suspects = self._open_on.get(shard_id)
-        if suspects and b"book" in frame.payload:
+    def _heard(self, shard_id: int, frame: Frame) -> None:
+        if self._open_on.get(shard_id) and b"book" in frame.payload:
             for token_id in book_tokens(frame.payload):
                 self._clear(token_id, frame.rx_mono_ns, "book")
 
@@ -252,22 +299,28 @@ class Freezes(NamedTuple):
 
 
 def find_freezes(bundle: Bundle, rule: Rule | None = None) -> Freezes:
-    """Read a bundle twice and return its suspected freezes, ordered by start and token."""
+    """Read a bundle, twice if anything is suspect; return its suspected freezes by start and token.
+
+    Raises `BundleError` where a `slice.json` does not say what counts.
+    """
     rule = rule or Rule()
+    window = bundle.emit_window
     first = Timeline(bundle)
     basis = Basis.RUNLOG if first.has_runlog else Basis.FLAGS
-    learner = Learner(basis)
+    learner = Learner(basis, rule, window)
     learner.listen(first)
-    judge = Judge(basis, learner, rule)
-    judge.listen(Timeline(bundle))
-    ordered = sorted(judge.found, key=lambda one: (one.from_mono_ns, one.token_id))
+    found: list[Suspicion] = []
+    if learner.suspects_any():
+        judge = Judge(basis, learner, rule, window)
+        judge.listen(Timeline(bundle))
+        found = sorted(judge.found, key=lambda one: (one.from_mono_ns, one.token_id))
     return Freezes(
-        tuple(ordered), rule, basis, learner.messages, len(learner.token_habits),
-        _judged(learner.token_habits.values(), rule), _judged(learner.shard_habits.values(), rule),
+        tuple(found), rule, basis, learner.messages, len(learner.tokens),
+        _judged(learner.tokens.values(), rule), _judged(learner.shards.values(), rule),
         learner.live_ns,
     )  # fmt: skip
 
 
-def _judged(habits: Iterable[Habit], rule: Rule) -> int:
+def _judged(speakers: Iterable[_Speaker], rule: Rule) -> int:
     """Return how many have been heard often enough to be judged."""
-    return sum(habit.times.count >= rule.lengths_min for habit in habits)
+    return sum(speaker.habit.times.count >= rule.lengths_min for speaker in speakers)

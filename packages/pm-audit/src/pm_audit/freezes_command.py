@@ -64,7 +64,7 @@ def _by_silence(found: Freezes) -> dict[tuple[int, str, Evidence], list[Suspicio
 def page(bundle: Bundle, found: Freezes) -> Iterator[str]:
     """Yield what a person reads."""
     from pm_audit.evidence import Lines
-    from pm_audit.wall_clock import read_clock, rfc3339
+    from pm_audit.wall_clock import read_clock
 
     clock = read_clock(bundle, Lines().records(bundle.runlog_path))
     yield (
@@ -74,10 +74,9 @@ def page(bundle: Bundle, found: Freezes) -> Iterator[str]:
     for (shard_id, reason, evidence), group in _by_silence(found).items():
         start = min(one.from_mono_ns for one in group)
         length = max(one.to_mono_ns for one in group) - start
-        shown = rfc3339(clock.wall_ns(start), digits=6) or f"mono {start}"
         who = group[0].token_id if len(group) == 1 else f"{len(group)} tokens"
         yield (
-            f"  {shown}  suspect for up to {length / 10**9:.3f} s  shard {shard_id:02d}, {who}  {reason}: "
+            f"  {clock.text(start)}  suspect for up to {length / 10**9:.3f} s  shard {shard_id:02d}, {who}  {reason}: "
             f"silent {evidence.silence_ns / 10**9:.3f} s (usually up to "
             f"{evidence.usual_silence_ns / 10**9:.3f} s), while siblings had "
             f"{evidence.sibling_messages:,} messages and it should have had {evidence.expected_messages:,}"

@@ -1,7 +1,8 @@
 """The gates of a capture (requirements R185 to R209): each passes or fails for named reasons.
 
 One failing gate fails the run. Missing evidence is a reason to fail, never to pass. A gate does not apply
-where its evidence cannot exist: latency of an offline capture, metrics of a slice; that is said.
+where its evidence cannot exist: latency of an offline capture, metrics of a slice or of a merged bundle;
+that is said.
 """
 
 from __future__ import annotations
@@ -81,17 +82,17 @@ def _heartbeat(evidence: Evidence, limits: Limits) -> Reasons:
         yield Reason("malformed_heartbeats", f"{audit.malformed} heartbeats have no hb_mono_ns")
     if audit.went_back:
         yield Reason("heartbeats_back", f"{audit.went_back} heartbeats are before the one before")
-    if not audit.heartbeats and not (evidence.offline or evidence.sliced):
+    if audit.without_heartbeat and not (evidence.offline or evidence.sliced):
         yield Reason("no_heartbeats", "the runlog has no heartbeat")
-    if audit.start_type is None:
+    if audit.without_start:
         yield Reason("no_start", "nothing says when the run began (run_start)")
-    if audit.stop_type is None:
+    if audit.without_stop:
         yield Reason("no_stop", f"nothing says when the run ended (capture_stop): {evidence.state}")
-    if audit.over_threshold and audit.max_gap is not None:
+    if audit.over_threshold:
         yield Reason(
             "gaps_over_threshold",
             f"{audit.over_threshold} gaps are over {limits.heartbeat_gap_ns / 10**9:g} s, "
-            f"the longest is {audit.max_gap.gap_ns / 10**9:.9f} s",
+            f"the longest is {audit.top[0].gap_ns / 10**9:.9f} s",
         )
 
 
@@ -217,9 +218,9 @@ def _heartbeat_figures(evidence: Evidence, limits: Limits) -> dict[str, Any]:
     audit = evidence.heartbeats
     return {
         "threshold_seconds": limits.heartbeat_gap_ns / 10**9,
-        "hb_count": audit.heartbeats,
+        "hb_count": audit.count,
         "gaps_over_threshold": audit.over_threshold,
-        "max_gap_seconds": audit.max_gap.gap_ns / 10**9 if audit.max_gap else None,
+        "max_gap_seconds": audit.top[0].gap_ns / 10**9 if audit.top else None,
         "top_gaps": [gap.as_json() for gap in audit.top],
     }
 
@@ -286,7 +287,7 @@ class _Kind(NamedTuple):
     reasons: Callable[[Evidence, Limits], Reasons]
     figures: Callable[[Evidence, Limits], dict[str, Any]]
     latency: bool = False  # of the strict profile alone, and only where there was a venue
-    metrics: bool = False  # judged by metrics, which a slice has none of
+    metrics: bool = False  # judged by metrics, which a slice or a merged bundle may have none of
 
 
 _GATES: Final = (
@@ -313,8 +314,8 @@ def _judged(kind: _Kind, evidence: Evidence, limits: Limits, profile: Profile) -
     if kind.latency and evidence.offline:
         note = "an offline capture plays fixtures: its latency says nothing about a venue"
         return Gate(kind.name, Status.NOT_APPLICABLE, (), figures, note)
-    if kind.metrics and evidence.sliced and not evidence.metrics_lines.present:
-        note = "a slice has no metrics: audit the run that it was cut from"
+    if kind.metrics and not evidence.metrics_lines.present and (made_of := _made_of(evidence)):
+        note = f"there are no metrics in {made_of}"
         return Gate(kind.name, Status.NOT_APPLICABLE, (), figures, note)
     reasons = tuple(kind.reasons(evidence, limits))
     if not reasons:
@@ -322,6 +323,13 @@ def _judged(kind: _Kind, evidence: Evidence, limits: Limits, profile: Profile) -
     if kind.latency and profile is Profile.DATA_LOSS:
         return Gate(kind.name, Status.NOT_COUNTED, reasons, figures, "not counted by this profile")
     return Gate(kind.name, Status.FAILED, reasons, figures)
+
+
+def _made_of(evidence: Evidence) -> str | None:
+    """Return what a bundle is that metrics of the whole run are not part of; None for a capture."""
+    if evidence.merged:
+        return "a merged bundle: audit its parts"
+    return "this slice: audit the run that it was cut from" if evidence.sliced else None
 
 
 def _note(kind: _Kind, evidence: Evidence) -> str | None:

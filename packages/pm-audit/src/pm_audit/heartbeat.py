@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from pm_audit.figures import whole
+from pm_frames.provenance import EmitWindow
 
 TOP_GAPS: Final = 5
 
@@ -62,8 +63,9 @@ class HeartbeatAudit:
     _last: tuple[int, str] | None = None
     _between: Counter[str] = field(default_factory=Counter)
 
-    def window(self, start_mono_ns: int, stop_mono_ns: int | None) -> None:
-        """Judge only the time from `start_mono_ns` to before `stop_mono_ns` (None: to the run's end)."""
+    def judge_only(self, window: EmitWindow) -> None:
+        """Judge only the time of a window (without an end: to the run's end)."""
+        start_mono_ns, stop_mono_ns = window
         self.start_mono_ns, self.start_type = start_mono_ns, "slice_start"
         self._last = start_mono_ns, "slice_start"
         if stop_mono_ns is not None:
@@ -88,21 +90,19 @@ class HeartbeatAudit:
             elif self.start_type == "slice_start" and stamp > self.start_mono_ns:
                 self.start_mono_ns = stamp
                 self._last = stamp, "slice_start"
-        elif kind == "capture_stop" or (kind == "fatal" and self.stop_type is None):
+        elif kind in ("capture_stop", "part_stop") or (kind == "fatal" and self.stop_type is None):
             if self.stop_type != "slice_end" or stamp < (self.stop_mono_ns or 0):
                 self.stop_mono_ns, self.stop_type = stamp, kind
 
-    def close(self, end: tuple[int, str] | None = None) -> None:
-        """Judge the time after the last heartbeat; `end` stands in for a stop that is not there yet."""
-        if self.stop_type is None and end is not None:
-            self.stop_mono_ns, self.stop_type = end
+    def close(self, state: str | None = None) -> None:
+        """Judge the time after the last heartbeat.
+
+        Where there is no stop yet, the last record stands in for it, named by the `state` of the run.
+        """
+        if self.stop_type is None and state is not None:
+            self.stop_mono_ns, self.stop_type = self.latest_mono_ns, state
         if self.stop_mono_ns is not None and self.stop_type is not None:
             self._to(self.stop_mono_ns, self.stop_type)
-
-    @property
-    def max_gap(self) -> Gap | None:
-        """The longest gap."""
-        return self.top[0] if self.top else None
 
     def _heartbeat(self, stamp: int | None) -> None:
         if stamp is None:
@@ -129,3 +129,87 @@ class HeartbeatAudit:
             self.top = sorted([*self.top, gap], key=lambda one: -one.gap_ns)[:TOP_GAPS]
         self._last = stamp, kind
         self._between.clear()
+
+
+class Heartbeats:
+    """The heartbeats of a bundle: of each capture in a merged one by themselves.
+
+    They must not fill one another's gaps: that one process was alive says nothing about the other. Feed all
+    runlog records in file order, then `close`; the figures are those of all captures together.
+    """
+
+    def __init__(self, threshold_ns: int, window: EmitWindow | None = None, *, parts: int = 1):
+        self._threshold_ns = threshold_ns
+        self._window = window
+        self._parts = parts
+        self._audits: dict[int, HeartbeatAudit] = {}
+        self._audit(0)
+
+    def _audit(self, part: int) -> HeartbeatAudit:
+        audit = self._audits.get(part)
+        if audit is None:
+            audit = self._audits[part] = HeartbeatAudit(self._threshold_ns)
+            if self._window is not None:
+                audit.judge_only(self._window)
+        return audit
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take one runlog record; one that names no capture of this bundle is of the first."""
+        part = whole(record, "part") or 0
+        self._audit(part if part < self._parts else 0).add(record)
+
+    def close(self, state: str | None = None) -> None:
+        """End each; see `HeartbeatAudit.close`."""
+        for audit in self._audits.values():
+            audit.close(state)
+
+    @property
+    def count(self) -> int:
+        """How many heartbeats there are."""
+        return sum(audit.heartbeats for audit in self._audits.values())
+
+    @property
+    def malformed(self) -> int:
+        """Heartbeats without a stamp."""
+        return sum(audit.malformed for audit in self._audits.values())
+
+    @property
+    def went_back(self) -> int:
+        """Heartbeats before the one before."""
+        return sum(audit.went_back for audit in self._audits.values())
+
+    @property
+    def over_threshold(self) -> int:
+        """Gaps over the threshold."""
+        return sum(audit.over_threshold for audit in self._audits.values())
+
+    @property
+    def top(self) -> list[Gap]:
+        """The longest gaps; of equal ones the first of the first capture is first."""
+        gaps = [gap for audit in self._audits.values() for gap in audit.top]
+        return sorted(gaps, key=lambda one: -one.gap_ns)[:TOP_GAPS]
+
+    @property
+    def _unheard(self) -> int:
+        return self._parts - len(self._audits)
+
+    @property
+    def without_heartbeat(self) -> int:
+        """Captures of which no heartbeat is there."""
+        return self._unheard + sum(not audit.heartbeats for audit in self._audits.values())
+
+    @property
+    def without_start(self) -> int:
+        """Captures of which nothing says when they began."""
+        return self._unheard + sum(one.start_type is None for one in self._audits.values())
+
+    @property
+    def without_stop(self) -> int:
+        """Captures of which nothing says when they ended."""
+        return self._unheard + sum(one.stop_type is None for one in self._audits.values())
+
+    @property
+    def last_heartbeat_mono_ns(self) -> int | None:
+        """The latest heartbeat."""
+        stamps = (audit.last_heartbeat_mono_ns for audit in self._audits.values())
+        return max((stamp for stamp in stamps if stamp is not None), default=None)

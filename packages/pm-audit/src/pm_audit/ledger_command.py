@@ -60,10 +60,9 @@ def window_of(
 
     Raises `UsageError` where a time cannot be placed.
     """
-    from pm_audit.evidence import emit_window
     from pm_audit.loss import Window
 
-    first, before = emit_window(bundle) or (None, None)
+    first, before = bundle.emit_window or (None, None)
     asked = [_mono(bundle, clock, text) for text in (start, stop)]
     bounds = (
         max((one for one in (first, asked[0]) if one is not None), default=None),

@@ -8,7 +8,7 @@ from typing import Final
 
 from pm_audit.loss import Entry, Loss, LossLedger, Sums
 from pm_audit.timeline import Timeline
-from pm_audit.wall_clock import WallClock, rfc3339
+from pm_audit.wall_clock import WallClock
 from pm_frames.continuity import Basis, State
 
 WORST: Final = 10
@@ -161,10 +161,7 @@ def gap_lines(token_id: str, name: str, entries: list[Entry], clock: WallClock) 
     if not lost:
         yield "  live all the time"
     for entry in lost:
-        start = (
-            rfc3339(clock.wall_ns(entry.start_mono_ns), digits=6) or f"mono {entry.start_mono_ns}"
-        )
-        end = rfc3339(clock.wall_ns(entry.end_mono_ns), digits=6) or f"mono {entry.end_mono_ns}"
+        start, end = clock.text(entry.start_mono_ns), clock.text(entry.end_mono_ns)
         length = duration(entry.end_mono_ns - entry.start_mono_ns)
         yield (
             f"  {start} to {end}  {length:>16}  {entry.loss:<12} {entry.state.name.lower():<18}"

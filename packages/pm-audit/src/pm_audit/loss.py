@@ -2,8 +2,6 @@
 
 States and causes are those of `pm_frames.continuity`, and time is that of `pm_frames.ledger`. Added here:
 
-- A hole in the frames (damage): tokens that were live on its shard are `UNKNOWN` from the last sound frame
-  before it until their next `book`, since a change of theirs may have been in it.
 - `Loss`: why a token was not live. Waiting for a book counts as what made the wait necessary, so the
   time from a fault to the book after it is one loss.
 - Pointers: the runlog line or the frame that began a state, and the one that ended it.
@@ -27,6 +25,7 @@ from pm_frames.ledger import Interval, Ledger
 from pm_frames.peek import peek
 
 BOOK: Final = b'"book"'
+DAMAGE: Final = "damage:"  # begins the cause of a hole
 
 
 class Loss(StrEnum):
@@ -36,7 +35,7 @@ class Loss(StrEnum):
     FIRST_BOOK = "first_book"  # asked for, and the first book of this subscription is not here yet
     PLANNED = "planned"  # a change of ours
     FAULT = "fault"  # a lost connection
-    DAMAGE = "damage"  # frames that cannot be read any more
+    DAMAGE = "damage"  # frames that cannot be read any more, or that a repair has left out
     UNSUBSCRIBED = "unsubscribed"  # not asked for
     UNKNOWN = "unknown"  # a new connection in a bundle without a runlog
 
@@ -150,7 +149,6 @@ class LossLedger:
         self._shard: dict[str, int] = {}
         self._on_shard: defaultdict[int, set[str]] = defaultdict(set)
         self._waiting: defaultdict[int, set[str]] = defaultdict(set)
-        self._damaged: set[str] = set()
         self._last: dict[int, int] = {}
         self._by_flags = basis is Basis.FLAGS
 
@@ -187,19 +185,21 @@ class LossLedger:
         """Take lost frames."""
         at = hole.at_mono_ns
         since = at if hole.since_mono_ns is None else min(hole.since_mono_ns, at)
-        pointer = Pointer("frame", hole.shard_id, hole.ordinal, hole.offset)
-        for token_id in self.live_on(hole.shard_id):
-            self._damaged.add(token_id)
-            cause = f"damage:{hole.kind}"
-            self._transition(
-                Transition(token_id, State.UNKNOWN, at, since, cause, hole.shard_id), pointer
-            )
+        moved = self.continuity.hole(
+            hole.shard_id, at, since_mono_ns=since, cause=f"{DAMAGE}{hole.kind}"
+        )
+        self._apply(moved, Pointer("frame", hole.shard_id, hole.ordinal, hole.offset))
 
     def close(self, at_mono_ns: int, cause: str) -> None:
         """End every token, if no `capture_stop` has."""
         if all(state is State.ENDED for state in self.continuity.states().values()):
             return
         self._apply(self.continuity.close(at_mono_ns, cause=cause), Pointer("end"))
+
+    @property
+    def live_tokens(self) -> Mapping[str, int]:
+        """The live tokens, and since when each is."""
+        return self._live_since
 
     def live_since(self, token_id: str) -> int | None:
         """Return since when a token is live, None if it is not."""
@@ -211,17 +211,12 @@ class LossLedger:
         return sorted(token_id for token_id in on_shard if token_id in self._live_since)
 
     def _book(self, token_id: str, shard_id: int, at: int, pointer: Pointer) -> None:
-        if token_id in self._damaged and self.continuity.shard_of(token_id) == shard_id:
-            self._damaged.discard(token_id)
-            self._transition(Transition(token_id, State.LIVE, at, at, "book", shard_id), pointer)
-            return
         self._apply(self.continuity.book(token_id, shard_id, at), pointer)
         if self._by_flags:
             self._follow(token_id)
 
     def _apply(self, transitions: list[Transition], pointer: Pointer) -> None:
         for transition in transitions:
-            self._damaged.discard(transition.token_id)
             self._transition(transition, pointer)
 
     def _transition(self, transition: Transition, pointer: Pointer) -> None:
@@ -244,7 +239,7 @@ class LossLedger:
             )  # fmt: skip
 
     def _loss_of(self, transition: Transition, before: _Open | None) -> Loss:
-        if transition.cause.startswith("damage:"):
+        if transition.cause.startswith(DAMAGE):
             return Loss.DAMAGE
         if transition.state is not State.AWAITING_SNAPSHOT:
             return _LOSS[transition.state]

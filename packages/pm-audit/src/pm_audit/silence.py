@@ -20,6 +20,10 @@ def bucket_of(value: int) -> int:
     return value if shift <= 0 else (shift << _STEP_BITS) + (value >> shift)
 
 
+# `BUCKET[v]` for v below 2**16; the bucket of v >> 8 is 32 less than that of v, while enough digits are left.
+BUCKET: Final = bytes(map(bucket_of, range(1 << 16)))
+
+
 def upper_bound(bucket: int) -> int:
     """Return the largest value of a bucket, at most a quarter above any other in it."""
     if bucket < 2 << _STEP_BITS:
@@ -31,16 +35,27 @@ def upper_bound(bucket: int) -> int:
 class Lengths:
     """A histogram of lengths in 1 KiB: there is one a token, so it must be small."""
 
-    __slots__ = ("_counts", "count")
+    __slots__ = ("_counts",)
 
     def __init__(self) -> None:
         self._counts = array("I", bytes(4 * _BUCKETS))
-        self.count = 0
 
     def add(self, length: int) -> None:
-        """Count a length of at least 0."""
-        self._counts[min(bucket_of(length), _BUCKETS - 1)] += 1
-        self.count += 1
+        """Count a length of 0 to 2**62."""
+        # This runs several times for every frame of a run: three ranges of one table.
+        if length < 1 << 16:
+            self._counts[BUCKET[length]] += 1
+        elif length < 1 << 24:
+            self._counts[BUCKET[length >> 8] + 32] += 1
+        elif length < 1 << 32:
+            self._counts[BUCKET[length >> 16] + 64] += 1
+        else:
+            self._counts[bucket_of(length)] += 1
+
+    @property
+    def count(self) -> int:
+        """How many lengths there are."""
+        return sum(self._counts)
 
     def usual(self, percent: int) -> int:
         """Return the nearest-rank percentile of all lengths but the longest: what it is compared with."""
@@ -81,17 +96,29 @@ class Evidence(NamedTuple):
 class Habit:
     """The silences of one shard or token, in both lengths, and how much it says."""
 
-    __slots__ = ("messages", "siblings", "times")
+    __slots__ = ("_longest", "messages", "siblings", "times")
 
     def __init__(self) -> None:
         self.times = Lengths()
         self.siblings = Lengths()
         self.messages = 0
+        self._longest: list[tuple[int, int]] = []
 
-    def learn(self, silence_ns: int, sibling_messages: int) -> None:
-        """Take a silence that has ended with a message."""
-        self.times.add(silence_ns)
-        self.siblings.add(sibling_messages)
+    def remember(self, silence_ns: int, sibling_messages: int) -> None:
+        """Keep a silence for `can_be_judged`, unless another is longer in both ways."""
+        if any(ns >= silence_ns and n >= sibling_messages for ns, n in self._longest):
+            return
+        self._longest = [
+            one for one in self._longest if one[0] > silence_ns or one[1] > sibling_messages
+        ]
+        self._longest.append((silence_ns, sibling_messages))
+
+    def can_be_judged(self, siblings_total: int, rule: Rule) -> bool:
+        """Return whether any silence that was remembered is too long.
+
+        The longer a silence is, the sooner it is; so if none of the longest is, none is at all.
+        """
+        return any(self.judge(*one, siblings_total, rule) for one in self._longest)
 
     def judge(
         self, silence_ns: int, sibling_messages: int, siblings_total: int, rule: Rule

@@ -1,7 +1,7 @@
 """The frames and continuity records of any bundle in merge order: whole, torn, damaged or still growing.
 
 Nothing about the content of a file is raised. A frame that cannot be read is a `Hole` of its shard, given
-just before the next sound frame, or at the end.
+just before the next sound frame, or at the end; so is what a repair has left out before a frame that it marked.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pm_audit.figures import whole
 from pm_frames.bundle import Bundle
 from pm_frames.damage import Damage
 from pm_frames.frames import Frame
+from pm_frames.layout import Flag
 from pm_frames.merge import merge_with_records
 from pm_frames.records import CONTINUITY
 from pm_frames.scan import scan_shard
@@ -22,6 +23,7 @@ from pm_frames.shard import Shard
 
 # Damage that takes no frame away: it is about the index, or about an entry too many.
 _HARMLESS: Final = frozenset({"idx_missing", "idx_torn", "idx_short", "idx_extra_entry"})
+SALVAGED: Final = "salvaged"  # the kind of a hole that a repair has left
 
 
 class Hole(NamedTuple):
@@ -73,6 +75,8 @@ class TolerantShard:
                 doubtful = None
             if self.last_mono_ns is not None and found.rx_mono_ns < self.last_mono_ns:
                 found = found._replace(rx_mono_ns=self.last_mono_ns)
+            if found.flags & Flag.SALVAGED and self.hole is None:
+                self.hole = Hole(self.shard_id, self.last_mono_ns, SALVAGED, found.offset, None)
             self.last_mono_ns = found.rx_mono_ns
             yield found
 
@@ -136,7 +140,8 @@ class Timeline:
         """Return the shards that a record is about; lost frames may have come before it."""
         if record["record_type"] == "capture_stop":
             return list(self.shards.values())
-        shard = self.shards.get(record.get("shard_id", -1))
+        shard_id = whole(record, "shard_id")
+        shard = None if shard_id is None else self.shards.get(shard_id)
         return [] if shard is None else [shard]
 
     def end_mono_ns(self) -> int:

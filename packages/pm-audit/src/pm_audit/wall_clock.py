@@ -56,6 +56,11 @@ class WallClock:
                 return mono_ns
         return None
 
+    def text(self, mono_ns: int) -> str:
+        """Return a stamp as a person reads it: UTC to the microsecond, else the stamp itself."""
+        wall_ns = self.wall_ns(mono_ns)
+        return f"mono {mono_ns}" if wall_ns is None else rfc3339(wall_ns, digits=6)
+
     def __len__(self) -> int:
         return len(self._monos)
 
@@ -101,10 +106,15 @@ def _add(clock: WallClock, record: Mapping[str, Any], mono: str, wall: str) -> N
         clock.add(mono_ns, wall_ns)
 
 
-def rfc3339(wall_ns: int | None, *, digits: int = 9) -> str | None:
-    """Return a time as RFC 3339 in UTC with so many decimals (cut, not rounded); None stays None."""
-    if wall_ns is None:
-        return None
+def wall_text(value: object, *, digits: int = 9) -> str:
+    """Return a wall stamp out of a file as `rfc3339` does; a dash for what is none."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        return "-"
+    return rfc3339(value, digits=digits)
+
+
+def rfc3339(wall_ns: int, *, digits: int = 9) -> str:
+    """Return a time as RFC 3339 in UTC with so many decimals (cut, not rounded)."""
     seconds, part = divmod(wall_ns, 10**9)
     try:
         moment = _EPOCH + timedelta(seconds=seconds)

@@ -21,13 +21,12 @@ from pm_frames.files import OsFiles, RemovingFiles
 from pm_frames.index import read_index, write_all
 from pm_frames.layout import HEADER
 from pm_frames.lock import RunLock
-from pm_frames.paths import ARCHIVED, SEAL, SUMS, archived_path
+from pm_frames.paths import ARCHIVED, SEAL, SUMS, WORKPLACE, archived_path
 from pm_frames.seekable import CHUNK_MAX, LEVEL, SeekableReader, codec, table
 from pm_frames.shard import Shard
 from pm_frames.window import SPAN, Window
 
 CHUNK: Final = 1 << 20  # bytes of whole frames that are compressed together
-WORKPLACE: Final = ".archive"
 
 
 class Archived(NamedTuple):

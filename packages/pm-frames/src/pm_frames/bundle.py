@@ -7,7 +7,7 @@ manifest does not keep anybody from the frames.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,16 @@ from pm_frames import paths
 from pm_frames.errors import BundleError, CorruptFrame, MissingFile
 from pm_frames.frames import Frame
 from pm_frames.lock import is_locked
-from pm_frames.merge import FrameSource, Item, continuity_records, merge, merge_with_records
+from pm_frames.merge import (
+    BlockSource,
+    Item,
+    continuity_records,
+    merge,
+    merge_blocks,
+    merge_with_records,
+)
 from pm_frames.paths import shard_paths
+from pm_frames.rows import FrameRow, Row
 from pm_frames.runlog import read_runlog
 from pm_frames.shard import Shard
 
@@ -139,7 +147,13 @@ class Bundle:
         sources = self._sources(torn_ok=torn_ok)
         return merge_with_records(sources, records, runlog_path=self.runlog_path)
 
-    def _sources(self, *, torn_ok: bool) -> list[FrameSource]:
+    def merged_blocks(
+        self, records: Iterable[Mapping[str, Any]], *, torn_ok: bool = False
+    ) -> Iterator[list[Row]]:
+        """The same in lists, which is much faster; see `merge_blocks`."""
+        return merge_blocks(self._sources(torn_ok=torn_ok), records, runlog_path=self.runlog_path)
+
+    def _sources(self, *, torn_ok: bool) -> Sequence[BlockSource]:
         if not torn_ok:
             return list(self._shards)
         return [_WholePart(shard) for shard in self._shards]
@@ -179,6 +193,10 @@ class _WholePart:
 
     def frames(self) -> Iterator[Frame]:
         return self._shard.frames(stop=self._stop) if self._stop else iter(())
+
+    def blocks(self) -> Generator[list[FrameRow], None, None]:
+        if self._stop:
+            yield from self._shard.blocks(stop=self._stop)
 
 
 def whole_pairs(shard: Shard) -> int:

@@ -175,18 +175,23 @@ def runs_from_stdin(stream: TextStream) -> list[str]:
     The first SIGINT meanwhile is not for us: in `pm-capture | pm-verify` it tells pm-capture to stop, and
     we are still to do our work. Raises `UsageError` if nothing came.
     """
-    names: list[str] = []
-    with _first_interrupt_ignored():
-        while line := stream.readline(LINE_MAX):
-            if len(line) >= LINE_MAX:
-                raise UsageError(
-                    "a line on stdin is too long to name a run", expected=LINE_MAX, found=len(line)
-                )
-            if name := line.strip("\r\n").strip():
-                names.append(name)
-    if not names:
+    with first_interrupt_ignored():
+        return list(names_from_stdin(stream))
+
+
+def names_from_stdin(stream: TextStream) -> Iterator[str]:
+    """Yield each line of a stream as a text that names a run, at once; see `runs_from_stdin`."""
+    named = False
+    while line := stream.readline(LINE_MAX):
+        if len(line) >= LINE_MAX:
+            raise UsageError(
+                "a line on stdin is too long to name a run", expected=LINE_MAX, found=len(line)
+            )
+        if name := line.strip("\r\n").strip():
+            named = True
+            yield name
+    if not named:
         raise UsageError("stdin ended without naming a run")
-    return names
 
 
 def wants_json(arguments: Namespace, stdout: Terminal) -> bool:
@@ -195,7 +200,8 @@ def wants_json(arguments: Namespace, stdout: Terminal) -> bool:
 
 
 @contextmanager
-def _first_interrupt_ignored() -> Iterator[None]:
+def first_interrupt_ignored() -> Iterator[None]:
+    """Leave the first SIGINT to the program that we read from; the next one is ours."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers, and only it is interrupted
         return

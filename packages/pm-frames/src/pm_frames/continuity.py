@@ -14,6 +14,8 @@ The table is `NEXT`, in words:
 - BOOK reaches a token that is subscribed on the connection of the shard on which the book arrived.
 - FIRST stands in for all of these where a bundle has no runlog: the first frame of a new connection makes
   every token of its shard unknown until a book.
+- HOLE reaches the tokens that are subscribed on a shard of which frames are lost, as before a frame that a
+  repair has marked: a book that was live is unknown until the next one.
 - STOP reaches every token: `capture_stop`, or `close` for a run that crashed.
 
 Total: whatever is fed, in whatever order, nothing is raised. What makes no sense is left out and counted
@@ -39,7 +41,7 @@ class State(IntEnum):
     RECONNECTING = 3  # the connection was lost by a fault
     PLANNED_CHANGE = 4  # we gave the connection up; until the book on the next one
     ENDED = 5  # the run is over
-    UNKNOWN = 7  # no runlog, and a new connection without a book yet
+    UNKNOWN = 7  # frames are lost (or no runlog, and a new connection), and no book since
 
 
 class Input(Enum):
@@ -51,25 +53,26 @@ class Input(Enum):
     FAULT = "fault"
     PLANNED = "planned"
     FIRST = "first"
+    HOLE = "hole"
     STOP = "stop"
 
 
 _U, _A, _L, _R, _P, _E, _X = State
 _INPUTS: Final = tuple(Input)
 
-# Rows by state; columns in the order of Input: SUBSCRIBE, UNSUBSCRIBE, BOOK, FAULT, PLANNED, FIRST, STOP.
+# Rows by state; columns in the order of Input.
 NEXT: Final[Mapping[State, Mapping[Input, State]]] = {
     state: dict(zip(_INPUTS, row, strict=True))
     for state, row in {
-        _U: (_A, _U, _U, _U, _U, _U, _E),
-        _A: (_A, _U, _L, _R, _P, _X, _E),
+        _U: (_A, _U, _U, _U, _U, _U, _U, _E),
+        _A: (_A, _U, _L, _R, _P, _X, _A, _E),
         # Asked for again while live: what the venue does to the stream is not known, so wait.
-        _L: (_A, _U, _L, _R, _P, _X, _E),
-        _R: (_A, _U, _R, _R, _P, _X, _E),
+        _L: (_A, _U, _L, _R, _P, _X, _X, _E),
+        _R: (_A, _U, _R, _R, _P, _X, _R, _E),
         # A planned gap is planned up to its book, the subscription in between included.
-        _P: (_P, _U, _L, _R, _P, _X, _E),
-        _E: (_E, _E, _E, _E, _E, _E, _E),
-        _X: (_A, _U, _L, _R, _P, _X, _E),
+        _P: (_P, _U, _L, _R, _P, _X, _P, _E),
+        _E: (_E, _E, _E, _E, _E, _E, _E, _E),
+        _X: (_A, _U, _L, _R, _P, _X, _X, _E),
     }.items()
 }
 
@@ -96,7 +99,7 @@ class Basis(Enum):
 class Transition(NamedTuple):
     """A token's state changed.
 
-    `cause` is the record type that did it, or `book`, `first_of_connection`, or what `close` was given.
+    `cause` is the record type that did it, or `book`, `first_of_connection`, or what `hole` or `close` was given.
     `since_mono_ns` is never after `at_mono_ns`.
     """
 
@@ -166,6 +169,12 @@ class Continuity:
         token = self._tokens.get(token_id)
         return None if token is None else token.shard.shard_id
 
+    def recall(self, token_id: str, state: State) -> None:
+        """Set the state of a token that the records have named, as the books left it that are not fed."""
+        token = self._tokens.get(token_id)
+        if token is not None:
+            token.state = state
+
     def record(self, record: Mapping[str, Any]) -> list[Transition]:
         """Feed a runlog record and return what it changed; types without meaning here change nothing."""
         kind = record.get("record_type")
@@ -218,6 +227,31 @@ class Continuity:
         since = at if since_mono_ns is None else min(since_mono_ns, at)
         when = _When(at, since, "first_of_connection")
         return self._apply(self._shard(shard_id).tokens.items(), Input.FIRST, when)
+
+    def hole(
+        self,
+        shard_id: int,
+        rx_mono_ns: int,
+        *,
+        since_mono_ns: int | None = None,
+        cause: str = "hole",
+    ) -> list[Transition]:
+        """Feed the loss of frames of a shard, before whatever follows it there, which is at `rx_mono_ns`.
+
+        A frame with the flag SALVAGED has a hole before it. `since_mono_ns` is the stamp of the frame before
+        the hole, None where there is none.
+        """
+        if self._after_end():
+            return []
+        at = self._at(rx_mono_ns)
+        when = _When(at, at if since_mono_ns is None else min(since_mono_ns, at), cause)
+        by_flags = self.basis is Basis.FLAGS
+        reached = [
+            (token_id, token)
+            for token_id, token in self._shard(shard_id).tokens.items()
+            if token.subscribed or by_flags
+        ]
+        return self._apply(reached, Input.HOLE, when)
 
     def close(self, at_mono_ns: int, *, cause: str = "crash") -> list[Transition]:
         """End every token: at `capture_stop`, or at the last stamp of a run that has none."""
@@ -289,8 +323,10 @@ class Continuity:
             return []
         at = self.now_mono_ns
         since = record.get("since_mono_ns")
-        when = _When(at, min(since, at) if _is_count(since) else at, "disconnect")
         planned = record.get("planned") is True
+        # A clean handshake of ours: all that the venue had sent before has arrived.
+        whole = planned and record.get("close_was_clean") is True
+        when = _When(at, min(since, at) if _is_count(since) and not whole else at, "disconnect")
         shard.open = False
         return self._lost(shard, Input.PLANNED if planned else Input.FAULT, when)
 

@@ -96,7 +96,7 @@ class IndexCursor:
         self._first = 0
         self._block: list[tuple[int, ...]] = []
 
-    def block(self, ordinal: int) -> list[tuple[int, ...]]:
+    def block(self, ordinal: int, at_most: int = ENTRIES_AT_ONCE) -> list[tuple[int, ...]]:
         """Return entries from `ordinal` on, as unpacked: some of them, none only after the last."""
         at = ordinal - self._first
         if not 0 <= at < len(self._block):
@@ -105,7 +105,7 @@ class IndexCursor:
             self._block = list(IDX[self.version].iter_unpack(data))
             self._first = ordinal
             at = 0
-        return self._block[at:] if at else self._block
+        return self._block[at : at + at_most] if at or at_most < len(self._block) else self._block
 
     def get(self, ordinal: int) -> IdxEntry | None:
         """Return one entry, None after the last."""

@@ -3,20 +3,29 @@
 Order: `(rx_mono_ns, shard_id, idx_i)`, where `idx_i` is the position in the shard. Runlog records that
 continuity depends on merge as shard -1, so they come before frames of the same stamp.
 
-Memory is bounded by one frame a shard, and by what each shard's reader holds (a window of 1 MiB with the
+Memory is bounded by one block a shard, which is what its reader holds anyway (a window of 1 MiB with the
 frames in it, or one frame); nothing grows with the length of the bundle.
+
+There are two ways to the same order. `merge` and `merge_with_records` take one frame after the other from any
+source, through a heap, and read nothing ahead. `merge_blocks` takes whole blocks and sorts what lies between
+two blocks' ends, which costs a third of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from heapq import heapify, heappop, heapreplace
+from itertools import count
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from pm_frames.errors import BundleError, CorruptFrame
 from pm_frames.frames import Frame
 from pm_frames.records import CONTINUITY
+from pm_frames.rows import FrameRow, RecordRow, Row
 
 RUNLOG_SHARD: Final = -1
 
@@ -33,6 +42,12 @@ class FrameSource(Protocol):
     def frames_path(self) -> Path: ...
 
     def frames(self) -> Iterator[Frame]: ...
+
+
+class BlockSource(FrameSource, Protocol):
+    """A source that gives the same frames as lists of rows too; it lets no stamp go back."""
+
+    def blocks(self) -> Generator[list[FrameRow], None, None]: ...
 
 
 def merge(shards: Sequence[FrameSource]) -> Iterator[tuple[int, int, Frame]]:
@@ -61,10 +76,50 @@ def merge_with_records(
     return _merged([_records_of(records, runlog_path), *(_frames_of(shard) for shard in shards)])
 
 
+def merge_blocks(
+    shards: Sequence[BlockSource],
+    records: Iterable[Mapping[str, Any]] = (),
+    *,
+    runlog_path: Path | None = None,
+) -> Iterator[list[Row]]:
+    """Yield what `merge_with_records` yields, in its order, in lists of rows.
+
+    A record is a list by itself. What `merge_with_records` raises is raised after the same items.
+    """
+    with ExitStack() as stack:
+        blocks: dict[int, Iterator[Sequence[Row]]]
+        blocks = {RUNLOG_SHARD: _record_rows(_records_of(records, runlog_path))}
+        blocks |= {shard.shard_id: stack.enter_context(closing(shard.blocks())) for shard in shards}
+        runs = [_Run(shard_id, rows) for shard_id, rows in blocks.items()]
+        yield from _merged_runs([run for run in runs if run.load()])
+
+
+def _merged_runs(runs: list[_Run]) -> Iterator[list[Row]]:
+    while runs:
+        # Up to the end of the block that ends first, nothing can still come in between.
+        first = min(runs, key=_Run.end)
+        stamp, shard_id = first.end()
+        rows: list[Row] = []
+        for run in runs:
+            rows += run.take(stamp, shard_id)
+        # Each run is in order, which makes this a merge. Stamp, shard and ordinal tell any two rows apart, so
+        # the comparison never reaches a payload.
+        rows.sort()
+        if shard_id == RUNLOG_SHARD:
+            record = rows.pop()
+            if rows:
+                yield rows
+            rows = [record]
+        yield rows
+        if not first.load():
+            runs.remove(first)
+
+
 def continuity_records(runlog: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Yield the records that the continuity of tokens depends on, in their order."""
     for record in runlog:
-        if record.get("record_type") in CONTINUITY:
+        kind = record.get("record_type")
+        if isinstance(kind, str) and kind in CONTINUITY:
             yield record
 
 
@@ -74,6 +129,48 @@ class _Source(NamedTuple):
     shard_id: int
     next_item: Callable[[], tuple[int, Item] | None]
     decreasing: Callable[[int, int, int, Item], BundleError]  # ordinal, before, now, item
+
+
+class _Run:
+    """The rows of one source, block by block, and how far they are taken."""
+
+    __slots__ = ("_at", "_blocks", "_rows", "_shard_id")
+
+    def __init__(self, shard_id: int, blocks: Iterator[Sequence[Row]]) -> None:
+        self._shard_id = shard_id
+        self._blocks = blocks
+        self._rows: Sequence[Row] = ()
+        self._at = 0
+
+    def load(self) -> bool:
+        """Go on with the next block; return whether there is one."""
+        self._at = 0
+        self._rows = next(self._blocks, ())
+        return bool(self._rows)
+
+    def end(self) -> tuple[int, int]:
+        """Return stamp and shard of the last row of the block."""
+        return self._rows[-1][0], self._shard_id
+
+    def take(self, stamp: int, shard_id: int) -> Sequence[Row]:
+        """Return the rows up to that stamp and shard, both included, that were not taken yet."""
+        start = self._at
+        before = stamp + (self._shard_id <= shard_id)
+        self._at = bisect_left(self._rows, before, start, key=itemgetter(0))
+        return self._rows[start : self._at]
+
+
+def _record_rows(source: _Source) -> Iterator[list[RecordRow]]:
+    before = 0
+    for ordinal in count():
+        following = source.next_item()
+        if following is None:
+            return
+        if following[0] < before:
+            raise source.decreasing(ordinal, before, *following)
+        before = following[0]
+        record = cast("Mapping[str, Any]", following[1])
+        yield [(before, RUNLOG_SHARD, ordinal, 0, record)]
 
 
 def _merged(sources: Sequence[_Source]) -> Iterator[tuple[int, int, Item]]:

@@ -12,6 +12,8 @@ LOCK: Final = ".lock"
 RESERVE: Final = ".reserve"
 SEAL: Final = "seal.json"
 SLICE: Final = "slice.json"
+MERGE: Final = "merge.json"
+SOURCE: Final = "source"
 SUMS: Final = "SHA256SUMS"
 FATAL: Final = "fatal.json"
 MISSING_TOKENS: Final = "missing_tokens.json"
@@ -27,6 +29,7 @@ LATENCY_REPORT: Final = "latency_report.json"
 LATENCY_REPORT_TEXT: Final = "latency_report.txt"
 
 ARCHIVED: Final = ".zst"
+WORKPLACE: Final = ".archive"  # where pm-archive makes its files
 
 # What SHA256SUMS leaves out: files that change after the seal, and the seal itself.
 UNSEALED: Final = frozenset(

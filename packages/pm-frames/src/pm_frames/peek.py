@@ -93,6 +93,19 @@ def first_token(payload: bytes) -> str | None:
     return None if found is None else found[1].decode("utf-8", "replace")
 
 
+def token_ids_in(payload: bytes) -> list[bytes]:
+    """Return what `peek` has in `token_ids`, as bytes: the same ids, for those who need nothing else.
+
+    Ids that are no UTF-8 stay as they are, where `peek` replaces what cannot be read.
+    """
+    if b"\\" in payload:
+        return [one.encode("utf-8", "surrogatepass") for one in _peek_escaped(payload).token_ids]
+    ids = _ASSET_IDS(payload)
+    if len(ids) < 2 or (len(ids) == 2 and ids[0] != ids[1]):  # nearly always
+        return ids
+    return list(dict.fromkeys(ids))
+
+
 def mentions_token(payload: bytes) -> bool:
     """Return False where a payload certainly carries no token id: cheaper than `peek`."""
     return _ASSET_ID in payload

@@ -177,7 +177,7 @@ class RunlogReader(Iterator[dict[str, Any]]):
         self._file: IO[bytes] | None = None
         try:
             self._file = open(path, "rb")
-        except (FileNotFoundError, NotADirectoryError) as error:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise MissingFile("no runlog", path=path) from error
         if offset:
             self._file.seek(offset)

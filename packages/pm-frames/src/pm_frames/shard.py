@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pm_frames.damage import FIELD_KINDS
 from pm_frames.errors import CorruptFrame, CorruptIndex
 from pm_frames.frames import Fault, Frame, decode_run, frame_at, raise_fault, read_version
 from pm_frames.index import IdxEntry, IndexCursor, entry_of, read_index
 from pm_frames.layout import HEADER, HEADER_MAX, IDX, PAYLOAD_MAX, Version
+from pm_frames.rows import FrameRow, rows_of, sound_rows
 from pm_frames.window import Window
 
 if TYPE_CHECKING:
     from numpy import dtype, ndarray
+
+BLOCK_BYTES: Final = (
+    1 << 18
+)  # read at once for `blocks`: the blocks of all shards should fit into caches
+BLOCK_FRAMES: Final = 1024
 
 
 class Shard:
@@ -88,6 +94,45 @@ class Shard:
                 yield from frames
                 ordinal += len(frames)
                 offset, last_mono = frames[-1].end, frames[-1].rx_mono_ns
+            if stop is None:
+                self._check_ends(window, cursor, offset)
+
+    def blocks(
+        self, start: int = 0, stop: int | None = None
+    ) -> Generator[list[FrameRow], None, None]:
+        """Yield the same frames as rows, in lists of as many as 128 KiB hold; no list is empty.
+
+        What `frames` raises is raised after the list that ends with the frame before it.
+        """
+        if self.version != Version.V2:
+            for ordinal, frame in enumerate(self.frames(start, stop), start):
+                yield rows_of(self.shard_id, ordinal, [frame])
+            return
+        with (
+            Window(self.idx_path) as idx_window,
+            Window(self.frames_path, span=BLOCK_BYTES) as window,
+        ):
+            cursor = IndexCursor(idx_window, self.version)
+            ordinal = min(start, cursor.count)
+            last = cursor.count if stop is None else min(stop, cursor.count)
+            offset, last_mono = self._after(cursor, ordinal)
+            while ordinal < last:
+                window.load(offset, HEADER_MAX)
+                rows = sound_rows(
+                    window.data,
+                    offset,
+                    cursor.block(ordinal, min(last - ordinal, BLOCK_FRAMES)),
+                    shard_id=self.shard_id,
+                    ordinal=ordinal,
+                    last_mono=last_mono,
+                    payload_max=self.payload_max,
+                )
+                if not rows:
+                    frame = self._one(window, cursor, ordinal, offset, last_mono)
+                    rows = rows_of(self.shard_id, ordinal, [frame])
+                ordinal += len(rows)
+                offset, last_mono = self._after(cursor, ordinal)
+                yield rows
             if stop is None:
                 self._check_ends(window, cursor, offset)
 

@@ -24,6 +24,7 @@ STEP = st.one_of(
     st.tuples(st.just("unsubscribe"), SHARD, WHICH, SOME),
     st.tuples(st.just("disconnect"), SHARD, WHICH, st.booleans(), st.integers(0, 30)),
     st.tuples(st.just("book"), SHARD, st.sampled_from(TOKENS)),
+    st.tuples(st.just("hole"), SHARD, st.integers(0, 30)),
 )
 # Long enough that a connection is subscribed, lost, and asked for again in most scripts.
 SCRIPT = st.lists(st.tuples(STEP, st.integers(0, 9)), min_size=12, max_size=60)
@@ -53,6 +54,7 @@ class Model:
             "unsubscribe": self.unsubscribe,
             "disconnect": self.disconnect,
             "book": self.book,
+            "hole": self.hole,
         }
         feeds[kind](*rest)
 
@@ -88,12 +90,19 @@ class Model:
         if self.of.get(token) == shard and self.asked[token]:
             self.state[token] = "LIVE"
 
+    def hole(self, shard: int, before: int) -> None:
+        for token in self.of:
+            if self.of[token] == shard and self.asked[token] and self.state[token] == "LIVE":
+                self.state[token] = "UNKNOWN"
+
 
 def feed(continuity: Continuity, model: Model, step: Step, at: int) -> list[Transition]:
     """Feed one step, with the connection numbers that the model has come to."""
     kind, shard = step[0], step[1]
     if kind == "book":
         return continuity.book(step[2], shard, at)
+    if kind == "hole":
+        return continuity.hole(shard, at, since_mono_ns=max(0, at - step[2]))
     record: dict[str, Any] = {
         "record_type": {
             "connect": "ws_connect",
@@ -141,6 +150,22 @@ def test_the_same_record_fed_twice_changes_nothing_the_second_time(
         model.step(one)
     feed(continuity, model, step, len(script))
     assert feed(continuity, model, step, len(script)) == []
+
+
+@given(SCRIPT, SHARD, SCRIPT)
+def test_after_a_hole_nothing_of_its_shard_is_live_without_a_book_there(
+    before: list[tuple[Step, int]], shard: int, after: list[tuple[Step, int]]
+) -> None:
+    continuity, model = Continuity(), Model()
+    holed: set[str] = set()
+    for number, (step, _) in enumerate([*before, (("hole", shard, 0), 0), *after]):
+        feed(continuity, model, step, number)
+        model.step(step)
+        if number == len(before):
+            holed = {token for token in TOKENS if continuity.shard_of(token) == shard}
+        elif number > len(before) and step[0] == "book":
+            holed.discard(step[2])
+        assert all(continuity.state(token) is not State.LIVE for token in holed)
 
 
 @given(SCRIPT, st.integers(0, 50))
@@ -221,4 +246,5 @@ def test_no_record_whatever_it_holds_raises(records: list[dict[str, Any]], basis
         continuity.record(record)
         continuity.book("a", number % 2, number)
         continuity.first_of_connection(number % 2, number)
+        continuity.hole(number % 3, number)
     continuity.close(0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pm_frames.peek import first_token, mentions_token, peek
+from pm_frames.peek import first_token, mentions_token, peek, token_ids_in
 
 RECORDINGS = Path(__file__).parents[5] / "shared" / "data" / "frames"
 
@@ -68,6 +68,8 @@ def oracle(payload: str) -> tuple[list[str], list[str]]:
 
 @given(VALUES, SEPARATORS, st.booleans())
 @example({'x"asset_id': "1"}, (",", ":"), True)
+@example({"asset_id": "\ud800"}, (",", ":"), True)
+@example([{"asset_id": "1"}, {"asset_id": "1"}, {"asset_id": "2"}], (",", ": "), True)
 def test_whatever_is_json_is_seen_as_a_decoder_sees_it(
     value: Any, separators: tuple[str, str], ascii_only: bool
 ) -> None:
@@ -80,12 +82,14 @@ def test_whatever_is_json_is_seen_as_a_decoder_sees_it(
     assert not found.keepalive
     assert first_token(payload) == (tokens[0] if tokens else None)
     assert mentions_token(payload) or not tokens
+    assert [one.decode("utf-8", "surrogatepass") for one in token_ids_in(payload)] == tokens
 
 
 @given(st.one_of(st.binary(max_size=200), st.text('"\\:{}[], asset_idevent_type', max_size=200)))
 def test_nothing_is_ever_raised(data: bytes | str) -> None:
     payload = data if isinstance(data, bytes) else data.encode()
     assert first_token(payload) == next(iter(peek(payload).token_ids), None)
+    token_ids_in(payload)
 
 
 @pytest.mark.skipif(

@@ -1,5 +1,7 @@
 """pm-replay: run bundles as canonical events. The shell around `pm_replay.pipeline`."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -8,21 +10,31 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pm_frames.command import (
     BROKEN_PIPE,
     ExitCode,
     UsageError,
     chosen_runs,
+    data_dir_of,
+    first_interrupt_ignored,
+    names_from_stdin,
     parse_duration,
     parse_time,
+    resolve_run,
     run_arguments,
     severest,
 )
 from pm_frames.errors import BundleError, WriteFailed
 from pm_frames.paths import MANIFEST
 from pm_frames.selection import selection_arguments, selection_of
+
+if TYPE_CHECKING:
+    from pm_frames.bundle import Bundle
+    from pm_replay.following import Following
+    from pm_replay.interrupt import Interrupts
+    from pm_replay.pipeline import Request, Source
 
 INTERRUPTED = 130
 EPILOG = """\
@@ -68,6 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
     selection_arguments(parser)
     add("--from", dest="start", metavar="TIME", help="first moment told: RFC 3339, ns, or +5m")
     add("--to", dest="stop", metavar="TIME", help="first moment not told any more")
+    add("--follow", action="store_true", help="go on while the run grows, until it ends")
     add("--max-seconds", metavar="N", help="capture time from the first frame told, such as 300")
     add("--max-events", type=_count, metavar="N", help="stop after exactly N events")
     add("--events-out", metavar="FILE", help="write the events there; - is stdout")
@@ -80,6 +93,14 @@ def make_parser() -> argparse.ArgumentParser:
         choices=("full", "book-only"),
         default="full",
         help="book-only: tops of whole books alone, as the predecessors did",
+    )
+    add("--cache-dir", type=Path, metavar="DIR", help="where checkpoints for --from are kept")
+    add("--cache", action=argparse.BooleanOptionalAction, default=True, help="use checkpoints")
+    add(
+        "--cache-every",
+        type=_positive,
+        metavar="FRAMES",
+        help="frames between new checkpoints (default 131072); shorter runs get none",
     )
     add("--pace", type=_speed, metavar="SPEED", help="1 is as recorded, 2 twice as fast")
     add("--oracles", choices=("sample", "all", "none"), default="sample", help="hash and mirror")
@@ -97,6 +118,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _positive(text: str) -> int:
+    if _count(text) == 0:
+        raise argparse.ArgumentTypeError("not a count above 0: '0'")
+    return int(text)
+
+
 def _speed(text: str) -> float:
     try:
         speed = float(text)
@@ -109,9 +136,14 @@ def _speed(text: str) -> float:
 
 def replay_runs(options: argparse.Namespace) -> Iterator[int]:
     """Replay what the command line names, and yield an exit code for each run."""
+    if options.follow and options.pace is not None:
+        raise UsageError("--pace is for what is over, --follow for what is not: one of them")
+    if options.follow and not options.run_dir and options.runs in ([], ["-"]):
+        yield from _follow_named_on_stdin(options)
+        return
     runs = chosen_runs(options, stdin=sys.stdin, environment=os.environ)
-    if len(runs) > 1 and (options.events_out is not None or options.verdicts is not None):
-        raise UsageError("--events-out and --verdicts take one run", found=f"{len(runs)} runs")
+    if len(runs) > 1:
+        _refuse_several(options)
     for run in runs:
         try:
             yield _replay_run(run, options)
@@ -122,7 +154,32 @@ def replay_runs(options: argparse.Namespace) -> Iterator[int]:
             yield error.exit_code
 
 
-def _replay_run(run: Path, options: argparse.Namespace) -> int:
+def _refuse_several(options: argparse.Namespace) -> None:
+    if options.events_out is not None or options.verdicts is not None:
+        raise UsageError("--events-out and --verdicts take one run, and there is another")
+
+
+def _follow_named_on_stdin(options: argparse.Namespace) -> Iterator[int]:
+    """Follow each run at once when its line comes; a run that rotates names the next one."""
+    from pm_replay.interrupt import Interrupts
+
+    if sys.stdin.isatty():
+        raise UsageError("no run given: name a run directory, a run id, or @last")
+    data_dir = data_dir_of(options.data_dir, os.environ)
+    # In `pm-capture | pm-replay --follow` the first Ctrl-C tells pm-capture to stop, and what it leaves is ours
+    # to read; the second one finds `interrupts`, which it puts back.
+    interrupts = Interrupts()
+    with interrupts.installed(), first_interrupt_ignored():
+        for number, name in enumerate(names_from_stdin(sys.stdin)):
+            if number:
+                _refuse_several(options)
+            yield _replay_run(resolve_run(name, data_dir), options, interrupts)
+            interrupts.between()
+
+
+def _replay_run(
+    run: Path, options: argparse.Namespace, interrupts: Interrupts | None = None
+) -> int:
     from pm_frames.bundle import open_bundle, read_json
     from pm_frames.selection import select_tokens
     from pm_replay.interrupt import Interrupts
@@ -133,6 +190,7 @@ def _replay_run(run: Path, options: argparse.Namespace) -> int:
     from pm_replay.verdicts import Verdicts
 
     bundle = open_bundle(run, empty_ok=True)
+    following = _following(bundle) if options.follow else None
     selection = selection_of(options)
     chosen = None
     if any(selection):
@@ -142,7 +200,7 @@ def _replay_run(run: Path, options: argparse.Namespace) -> int:
     if start is not None and stop is not None and stop <= start:
         raise UsageError("--to is not after --from", expected=f"after {start}", found=stop)
     _refuse_outputs(run, options)
-    interrupts = Interrupts()
+    interrupts = interrupts or Interrupts()
     with ExitStack() as stack:
         sink = _sink(options, stack)
         verdicts = None
@@ -170,21 +228,52 @@ def _replay_run(run: Path, options: argparse.Namespace) -> int:
         )
         pace = None if options.pace is None else _pace(options.pace)
         begun = time.perf_counter_ns()
+        source: Source | None = following
+        if following is None and pace is None and options.cache:
+            source = _checkpoint(bundle, request, options)
         with interrupts.installed():
-            result = replay(bundle, request, sink, pace=pace, interrupts=interrupts)
+            result = replay(bundle, request, sink, pace=pace, source=source, interrupts=interrupts)
         elapsed_ms = (time.perf_counter_ns() - begun) // 1_000_000
-    code = exit_code(result, strict_schema=options.strict_schema)
+    code = exit_code(result, strict_schema=options.strict_schema, following=options.follow)
     line = summary(
         result,
         bundle.run_id,
         elapsed_ms=0 if options.stable_json else elapsed_ms,
         profile=options.profile,
         code=code,
+        follow=None if following is None or options.stable_json else following.summary(),
     )
     _show(line, options)
     if result.reason.name == "STOPPED":
         return INTERRUPTED
     return code
+
+
+def _following(bundle: Bundle) -> Following:
+    """Wait until a run has begun, and return what follows it."""
+    from pm_replay.following import POLL_S, Following, await_beginning
+
+    def wait() -> None:
+        time.sleep(POLL_S)
+
+    await_beginning(bundle, wait)
+    return Following(wait, time.perf_counter_ns)
+
+
+def _checkpoint(bundle: Bundle, request: Request, options: argparse.Namespace) -> Source | None:
+    """Return a checkpoint before the window; most replays have no window, and nothing is loaded for them."""
+    if request.from_mono_ns is None and bundle.emit_window is None:
+        return None
+    from pm_replay.cache_dir import cache_dir_of
+    from pm_replay.checkpoints import EVERY, Cache, resumed
+
+    directory = cache_dir_of(options.cache_dir, os.environ, platform=sys.platform, home=Path.home())
+    cache = Cache(
+        directory,
+        EVERY if options.cache_every is None else options.cache_every,
+        lambda text: print(f"pm-replay: {text}", file=sys.stderr, flush=True),
+    )
+    return resumed(bundle, request, cache)
 
 
 def _seconds(text: str) -> int:

@@ -19,15 +19,16 @@ from pm_frames.events.slots import (
     SZ_MAX,
     canonical_json,
 )
-from pm_frames.frames import Frame
 from pm_frames.layout import Flag
 from pm_frames.peek import peek
+from pm_frames.rows import FrameRow
 from pm_replay.book import Side
 from pm_replay.book_hash import price_forms
 from pm_replay.decoder import Decoder
 from pm_replay.e6 import BAD, NO_SIDE, Prices, Sizes, Stated
 from pm_replay.lifecycle import Lifecycles
 from pm_replay.messages import (
+    TOKEN_TYPES,
     BestBidAsk,
     Book,
     Lifecycle,
@@ -52,6 +53,8 @@ _pack: Final = SLOT.pack
 _SIDES: Final = {"BUY": 0, "SELL": 1}
 _FIRST: Final = int(Flag.FIRST)
 EVENT_TYPE_MAX: Final = 256  # characters of an unknown one that are told; the frame has all
+_SALVAGED: Final = int(Flag.SALVAGED)
+_BREAK: Final = _FIRST | _SALVAGED
 _FEE_BPS_MAX: Final = 10**9
 
 
@@ -76,11 +79,12 @@ class Engine(Telling):
         self._sizes = Sizes()
         self._stated = Stated()
         self._times: dict[str, int] = {}
-        self._lifecycles = Lifecycles()
+        self.lifecycles = Lifecycles()
         self._last_stamp: dict[int, int] = {}
         self._filtered = registry.is_filtered
         self._serial = 0
         self.frames = 0  # that were fed
+        self.quick = 0  # of them, that a faster engine took without `frame`
         self._read: dict[type[Message], Callable[[Any], None]] = {
             PriceChange: self._price_change if options.full else self._passed_over,
             Book: self._book,
@@ -91,15 +95,21 @@ class Engine(Telling):
             Unknown: self._unknown,
         }
 
-    def frame(self, shard: int, ordinal: int, frame: Frame) -> None:
-        """Feed a frame, in merge order."""
-        _, _, flags, mono, _, _, payload = frame
+    def feed(self, rows: Sequence[FrameRow]) -> None:
+        """Feed rows of frames, in merge order; stops where `full` becomes true."""
+        for row in rows:
+            self.frame(*row)
+            if self.full:
+                return
+
+    def frame(self, mono: int, shard: int, ordinal: int, flags: int, payload: bytes) -> None:
+        """Feed a frame, in merge order: stamp, place, flags, payload."""
         self._mono = mono
         self._shard = shard
         self._frame = ordinal
         self._serial += 1
-        if flags & _FIRST:
-            self._first_of_connection(shard, mono)
+        if flags & _BREAK:
+            self._break(shard, mono, flags)
         read = self._read
         if self._filtered and self._is_of_others(payload):
             self.counts["prefilter_skipped_frames"] += 1
@@ -130,6 +140,12 @@ class Engine(Telling):
         self._define(list(self.registry.apply(document)), mono_ns)
         self._end_of_input()
 
+    def name(self, token_id: str, condition_id: str, mono_ns: int) -> None:
+        """Define a token as a frame of that stamp did that is not fed."""
+        self._mono = mono_ns
+        self._token(token_id, condition_id)
+        self._end_of_input()
+
     def close(self, at_mono_ns: int) -> None:
         """End the run where no `capture_stop` did."""
         self._mono = max(at_mono_ns, self._mono)
@@ -150,7 +166,7 @@ class Engine(Telling):
     # The messages of the venue.
 
     def _price_change(self, message: PriceChange) -> None:  # noqa: C901, PLR0915
-        # The one path that has to be fast, so what is elsewhere a call is spelt out here.
+        # What `BatchEngine` does not take comes here; still many frames, so calls are spelt out.
         text = message.timestamp
         self._serial = serial = self._serial + 1
         prices, sizes, tokens, shard = self._prices, self._sizes, self.registry.tokens, self._shard
@@ -333,10 +349,10 @@ class Engine(Telling):
     def _lifecycle(self, message: Lifecycle) -> None:
         if not self._options.full:
             return
-        if self._lifecycles.is_repeated(message):
+        if self.lifecycles.is_repeated(message):
             self.counts["lifecycle_repeats"] += 1
             return
-        facts = self._lifecycles.facts(message)
+        facts = self.lifecycles.facts(message)
         winner = self.registry.tokens.get(str(facts.get("winning_token_id")))
         change = MarketChange.NEW if facts["change"] == "new" else MarketChange.RESOLVED
         if self._filtered and not self.registry.chooses_any(facts["token_ids"]):
@@ -371,9 +387,13 @@ class Engine(Telling):
         """Return whether a book of the connection that this frame came on can be believed."""
         return token.state is State.LIVE and self.continuity.shard_of(token.token_id) == self._shard
 
-    def _first_of_connection(self, shard: int, mono: int) -> None:
+    def _break(self, shard: int, mono: int, flags: int) -> None:
         since = self._last_stamp.get(shard)
-        self._transitions(self.continuity.first_of_connection(shard, mono, since_mono_ns=since))
+        if flags & _SALVAGED:
+            self.counts["holes"] += 1
+            self._transitions(self.continuity.hole(shard, mono, since_mono_ns=since))
+        if flags & _FIRST:
+            self._transitions(self.continuity.first_of_connection(shard, mono, since_mono_ns=since))
 
     def _transitions(self, transitions: Sequence[Transition]) -> None:
         for moved in transitions:
@@ -424,6 +444,10 @@ class Engine(Telling):
         return ts
 
     def _is_of_others(self, payload: bytes) -> bool:
-        """Return whether a payload is certainly of tokens that were not chosen."""
+        """Return whether a payload is certainly of nothing but known tokens that were not chosen."""
         found = peek(payload)
-        return bool(found.token_ids) and not self.registry.chooses_any(found.token_ids)
+        return (
+            bool(found.token_ids)
+            and TOKEN_TYPES.issuperset(found.event_types)
+            and self.registry.knows_as_others(found.token_ids)
+        )

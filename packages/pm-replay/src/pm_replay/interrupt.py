@@ -29,6 +29,13 @@ class Interrupts:
             raise KeyboardInterrupt
 
     @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Be busy here, and raise KeyboardInterrupt at the end for a signal that came meanwhile."""
+        self.busy = True
+        yield
+        self.between()
+
+    @contextmanager
     def installed(self) -> Iterator[None]:
         """Handle SIGINT here, unless it is ignored or somebody else's."""
         ours = threading.current_thread() is threading.main_thread()

@@ -99,9 +99,8 @@ class JsonLines:
             at += SLOT_BYTES
             if event.kind in WITH_PAYLOAD:
                 count = continuation_slots(event.bid_sz_e6)
-                pieces = (
-                    slots[at + i * SLOT_BYTES : at + i * SLOT_BYTES + 62] for i in range(count)
-                )
+                starts = range(at, at + count * SLOT_BYTES, SLOT_BYTES)
+                pieces = (slots[start : start + 62] for start in starts)
                 event = event._replace(payload=b"".join(pieces)[: event.bid_sz_e6])
                 at += count * SLOT_BYTES
             if event.kind in (Kind.HEADER, Kind.END) or self._names.learn(event):

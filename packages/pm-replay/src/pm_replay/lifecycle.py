@@ -29,10 +29,14 @@ class Lifecycles:
         key = (message.event_type, message.market, message.timestamp)
         if key in self._seen:
             return True
+        self.remember(key)
+        return False
+
+    def remember(self, key: tuple[str, str, str]) -> None:
+        """Remember a message that was not seen before by its type, market and timestamp."""
         if len(self._seen) >= MEMORY:
             del self._seen[next(iter(self._seen))]
         self._seen[key] = None
-        return False
 
     def facts(self, message: Lifecycle) -> dict[str, Any]:
         """Return the payload of the MARKET event: what the message says, under stable names."""

@@ -7,19 +7,19 @@ goes through `pm_replay.lenient`, which makes the same structs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
 
-class Level(Struct, gc=False):
+class Level(Struct, gc=False, forbid_unknown_fields=True):
     """A price level as text."""
 
     price: str
     size: str
 
 
-class Change(Struct, gc=False):
+class Change(Struct, gc=False, forbid_unknown_fields=True):
     """The new total of one level, and what the message states of the book after the whole batch."""
 
     asset_id: str
@@ -31,7 +31,13 @@ class Change(Struct, gc=False):
     best_ask: str | None
 
 
-class Book(Struct, tag_field="event_type", tag="book", gc=False):
+# Types whose every message is about the tokens that it names as `asset_id`.
+TOKEN_TYPES: Final = frozenset(
+    {"book", "price_change", "last_trade_price", "tick_size_change", "best_bid_ask"}
+)
+
+
+class Book(Struct, tag_field="event_type", tag="book", gc=False, forbid_unknown_fields=True):
     """A whole book; replaces everything."""
 
     market: str
@@ -44,7 +50,9 @@ class Book(Struct, tag_field="event_type", tag="book", gc=False):
     last_trade_price: str | None = None
 
 
-class PriceChange(Struct, tag_field="event_type", tag="price_change", gc=False):
+class PriceChange(
+    Struct, tag_field="event_type", tag="price_change", gc=False, forbid_unknown_fields=True
+):
     """Changes of levels, of one market."""
 
     market: str
@@ -52,7 +60,9 @@ class PriceChange(Struct, tag_field="event_type", tag="price_change", gc=False):
     timestamp: str
 
 
-class Trade(Struct, tag_field="event_type", tag="last_trade_price", gc=False):
+class Trade(
+    Struct, tag_field="event_type", tag="last_trade_price", gc=False, forbid_unknown_fields=True
+):
     """A trade print; `side` is that of the taker."""
 
     asset_id: str
@@ -65,7 +75,9 @@ class Trade(Struct, tag_field="event_type", tag="last_trade_price", gc=False):
     transaction_hash: str | None = None
 
 
-class TickSizeChange(Struct, tag_field="event_type", tag="tick_size_change", gc=False):
+class TickSizeChange(
+    Struct, tag_field="event_type", tag="tick_size_change", gc=False, forbid_unknown_fields=True
+):
     """The tick of a token has changed."""
 
     asset_id: str
@@ -75,7 +87,9 @@ class TickSizeChange(Struct, tag_field="event_type", tag="tick_size_change", gc=
     old_tick_size: str | None = None
 
 
-class BestBidAsk(Struct, tag_field="event_type", tag="best_bid_ask", gc=False):
+class BestBidAsk(
+    Struct, tag_field="event_type", tag="best_bid_ask", gc=False, forbid_unknown_fields=True
+):
     """The best prices, by themselves; delivery is not guaranteed."""
 
     asset_id: str

@@ -38,7 +38,7 @@ class Oracles:
 
     def __init__(self, *, sample_every: int = SAMPLE_EVERY, note: Note | None = None) -> None:
         """`sample_every` 1 checks everything, 0 leaves hash and mirror out."""
-        self._every = sample_every
+        self.sample_every = sample_every
         self._note = note
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTS}
         self._bbo = self.counts["bbo"]
@@ -58,7 +58,7 @@ class Oracles:
 
     def is_sampled(self, serial: int) -> bool:
         """Return whether hash and mirror are looked at when the message of this number arrives."""
-        return self._every > 0 and serial % self._every == 0
+        return self.sample_every > 0 and serial % self.sample_every == 0
 
     @property
     def counts_only(self) -> bool:

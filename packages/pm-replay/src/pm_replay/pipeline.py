@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from pm_frames import RunState as BundleState
 from pm_frames.bundle import Bundle, read_json
@@ -16,7 +16,9 @@ from pm_frames.events.event_writer import FLUSH_PIECES, Sink
 from pm_frames.frames import Frame
 from pm_frames.merge import Item
 from pm_frames.records import CONTINUITY
+from pm_frames.rows import FrameRow, Row
 from pm_frames.runlog import RunlogReader
+from pm_replay.batch_engine import BatchEngine
 from pm_replay.engine import Engine
 from pm_replay.interrupt import Interrupts
 from pm_replay.oracles import SAMPLE_EVERY, Oracles
@@ -52,6 +54,13 @@ class Request(NamedTuple):
     verdicts: Verdicts | None = None
 
 
+class Source(Protocol):
+    """Where items come from, if not from the bundle as it lies there."""
+
+    def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
+        """Yield what is fed to a replay that has begun."""
+
+
 class Result(NamedTuple):
     """What came of it; `error` stopped the reading."""
 
@@ -73,14 +82,42 @@ def replay(
     sink: Sink | None,
     *,
     pace: Pace | None = None,
+    source: Source | None = None,
+    make_engine: type[Engine] = BatchEngine,
     interrupts: Interrupts | None = None,
 ) -> Result:
     """Replay a run into a sink, to its END. What the sink raises comes through.
 
     Damage does not raise: the stream ends there with the reason ERROR, and the error is in the result.
+    `source` is a checkpoint (`pm_replay.checkpoints`), or what follows (`pm_replay.following`).
+    `make_engine` is `Engine` where the reference itself is wanted; both give the same bytes.
     `interrupts`, if it is the handler of SIGINT, lets it end the replay between two frames only.
     """
-    return _Replay(bundle, request, sink, pace, interrupts or Interrupts()).run()
+    return Replay(bundle, request, sink, pace, source, make_engine, interrupts).run()
+
+
+def window_start(bundle: Bundle, request: Request) -> int | None:
+    """Return the first stamp that is told: of the request, or of a slice, whichever is later."""
+    window = bundle.emit_window
+    return _latest(None if window is None else window.from_mono_ns, request.from_mono_ns)
+
+
+def one_by_one(items: Iterable[tuple[int, int, Item]]) -> Iterator[Sequence[Row]]:
+    """Yield items as rows of their own, so that each is fed before the next one is asked for."""
+    for shard, ordinal, item in items:
+        if isinstance(item, Frame):
+            yield [(item.rx_mono_ns, shard, ordinal, item.flags, item.payload)]
+        else:
+            yield [(item["ts_mono_ns"], shard, ordinal, 0, item)]
+
+
+def refuse_shard(shard_id: int, path: Path) -> None:
+    """Raise `BundleError` for a shard whose number no event can say."""
+    if shard_id >= RUNLOG_SHARD:
+        raise BundleError(
+            "no event can name such a shard",
+            path=path, expected=f"below {RUNLOG_SHARD}", found=shard_id,
+        )  # fmt: skip
 
 
 def mono_of(bundle: Bundle, point: TimePoint) -> int:
@@ -116,35 +153,50 @@ def records_of(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the records that replay reads; one out of order that continuity can spare is left out."""
     if not path.is_file():
         return
-    last = 0
     with RunlogReader(path) as runlog:
-        for record in runlog:
-            kind = record.get("record_type")
-            stamp = record.get("ts_mono_ns")
-            if kind not in RECORD_TYPES or not isinstance(stamp, int):
-                continue
-            if kind in CONTINUITY or stamp >= last:
-                last = max(last, stamp)
-                yield record
+        yield from filter(WantedRecords(), runlog)
 
 
-class _Replay:
+class WantedRecords:
+    """Which records of a runlog are read, asked once for each in its order."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self, record: Mapping[str, Any]) -> bool:
+        kind, stamp = record.get("record_type"), record.get("ts_mono_ns")
+        if not isinstance(kind, str) or kind not in RECORD_TYPES:
+            return False
+        if not isinstance(stamp, int) or not 0 <= stamp < 2**64:  # what no slot can hold
+            return False
+        if stamp < self._last and kind not in CONTINUITY:
+            return False
+        self._last = max(self._last, stamp)
+        return True
+
+
+class Replay:
+    """One replay, under way; `replay` is what to call."""
+
     def __init__(
         self,
         bundle: Bundle,
         request: Request,
         sink: Sink | None,
         pace: Pace | None,
-        interrupts: Interrupts,
+        source: Source | None = None,
+        make_engine: type[Engine] = BatchEngine,
+        interrupts: Interrupts | None = None,
     ) -> None:
         self.pace = pace
-        self.interrupts = interrupts
+        self.source = source
+        self.interrupts = interrupts or Interrupts()
         self.bundle = bundle
         self.request = request
         self.basis = basis_of(bundle)
         self.state = bundle.state()
-        emit_from, emit_before = getattr(bundle, "emit_window", None) or (None, None)
-        self.start = _latest(emit_from, request.from_mono_ns)
+        _, emit_before = bundle.emit_window or (None, None)
+        self.start = window_start(bundle, request)
         open_end = _earliest(emit_before, request.before_mono_ns)
         self.open_end = open_end
         self.before = NEVER if open_end is None else min(open_end, NEVER)
@@ -152,7 +204,7 @@ class _Replay:
         self.writer = EventWriter(
             sink, self._header(), flush_pieces=FLUSH_PIECES if pace is None else 1
         )
-        self.engine = Engine(
+        self.engine: Engine = make_engine(
             Registry(request.chosen, _UNHEARD[self.basis]),
             self.basis,
             request.options,
@@ -169,6 +221,7 @@ class _Replay:
         self.stopped = False  # capture_stop was read
 
     def run(self) -> Result:
+        """Replay to the END."""
         error: BundleError | None = None
         reason = EndReason.WHOLE
         engine = self.engine
@@ -177,10 +230,13 @@ class _Replay:
         try:
             self._begin()
             interrupts.between()
-            items: Iterable[tuple[int, int, Item]] = self._items()
-            for shard, ordinal, item in items if self.pace is None else self.pace(items):
+            for rows in self.rows():
                 interrupts.busy = True
-                stopped = self._feed(shard, ordinal, item)
+                if not self.waiting and rows[-1][0] < self.before and not engine.limited:
+                    self._feed(rows)
+                    interrupts.between()
+                    continue
+                stopped = self._feed_one_by_one(rows)
                 if stopped is not None:
                     reason = stopped
                     break
@@ -208,22 +264,6 @@ class _Replay:
             run_state, reason, error,
         )  # fmt: skip
 
-    def _feed(self, shard: int, ordinal: int, item: Item) -> EndReason | None:
-        """Feed a frame or record; return why nothing more is to be read."""
-        stamp: int = item.rx_mono_ns if isinstance(item, Frame) else item["ts_mono_ns"]
-        if stamp >= self.before:
-            if self.before == NEVER:
-                raise BundleError(f"shard {shard}, {ordinal}: impossible stamp", found=stamp)
-            return self._limit_reason
-        if self.waiting:
-            self._look(shard, stamp)
-        if isinstance(item, Frame):
-            self.engine.frame(shard, ordinal, item)
-        else:
-            self._record(ordinal, item)
-        self.last = stamp
-        return EndReason.LIMIT if self.engine.full else None
-
     def _begin(self) -> None:
         t0 = _anchor(self.bundle, "t0_mono_ns") or 0
         files = self.bundle.universe_files()
@@ -234,15 +274,45 @@ class _Replay:
             self.engine.clock(t0, wall)
         self.engine.emitting = self.start is None
 
-    def _items(self) -> Iterator[tuple[int, int, Item]]:
+    def rows(self) -> Iterator[Sequence[Row]]:
+        """Return what is fed, in its order: whole blocks, unless something happens between two items."""
         for shard in self.bundle.shards():
-            if shard.shard_id >= RUNLOG_SHARD:
-                raise BundleError(
-                    "no event can name such a shard",
-                    path=shard.frames_path, expected=f"below {RUNLOG_SHARD}", found=shard.shard_id,
-                )  # fmt: skip
-        torn_ok = self.state is not BundleState.ENDED
-        return self.bundle.merged(records_of(self.bundle.runlog_path), torn_ok=torn_ok)
+            refuse_shard(shard.shard_id, shard.frames_path)
+        if self.pace is not None:
+            return one_by_one(self.pace(self.items()))
+        if self.source is not None:
+            return one_by_one(self.items())
+        records = records_of(self.bundle.runlog_path)
+        return self.bundle.merged_blocks(records, torn_ok=self.state is not BundleState.ENDED)
+
+    def items(self) -> Iterator[tuple[int, int, Item]]:
+        """Return the same one after the other."""
+        if self.source is not None:
+            return self.source.items(self)
+        records = records_of(self.bundle.runlog_path)
+        return self.bundle.merged(records, torn_ok=self.state is not BundleState.ENDED)
+
+    def _feed(self, rows: Sequence[Row]) -> None:
+        stamp, shard, ordinal, _, item = rows[-1]
+        if shard < 0:  # a record is a row by itself
+            self._record(ordinal, cast("Mapping[str, Any]", item))
+        else:
+            self.engine.feed(cast("Sequence[FrameRow]", rows))
+        self.last = stamp
+
+    def _feed_one_by_one(self, rows: Sequence[Row]) -> EndReason | None:
+        """Feed rows of which one may be the last, or change what is told; return why no more is to be read."""
+        for at, (stamp, shard, ordinal, _, _) in enumerate(rows):
+            if stamp >= self.before:
+                if self.before == NEVER:
+                    raise BundleError(f"shard {shard}, {ordinal}: impossible stamp", found=stamp)
+                return self._limit_reason
+            if self.waiting:
+                self._look(shard, stamp)
+            self._feed(rows[at : at + 1])
+            if self.engine.full:
+                return EndReason.LIMIT
+        return None
 
     def _look(self, shard: int, stamp: int) -> None:
         """Do what depends on the time, before the frame or record of that time is fed."""

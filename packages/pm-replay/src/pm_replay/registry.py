@@ -51,6 +51,14 @@ class Registry:
         """Return whether one of these tokens is told."""
         return self._chosen is None or not self._chosen.isdisjoint(token_ids)
 
+    def knows_as_others(self, token_ids: Collection[str]) -> bool:
+        """Return whether these tokens are all known, with their markets, and none of them is told."""
+        for token_id in token_ids:
+            token = self.tokens.get(token_id)
+            if token is None or token.chosen or not token.market.condition_id:
+                return False
+        return True
+
     def place(self, token: Token, condition_id: str) -> list[Definition]:
         """Say to which market a token belongs that was named without one."""
         _move(token, self._market(condition_id))

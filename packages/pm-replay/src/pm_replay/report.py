@@ -10,11 +10,16 @@ from pm_frames.events import EndReason, Kind, RunState
 from pm_replay.pipeline import Result
 
 
-def exit_code(result: Result, *, strict_schema: bool) -> int:
-    """Return 0 for a clean replay, the error's code for damage, 3 for an unsealed run or findings."""
+def exit_code(result: Result, *, strict_schema: bool, following: bool = False) -> int:
+    """Return 0 for a clean replay, the error's code for damage, 3 for an unsealed run or findings.
+
+    Who is `following` a run and has enough of it leaves it running, and that is clean.
+    """
     if result.error is not None:
         return result.error.exit_code
-    if result.run_state in (RunState.CRASHED, RunState.FATAL, RunState.RUNNING):
+    if result.run_state in (RunState.CRASHED, RunState.FATAL):
+        return ExitCode.FINDINGS
+    if result.run_state == RunState.RUNNING and not following:
         return ExitCode.FINDINGS
     if strict_schema and result.engine.decoder.sentinel.surprises:
         return ExitCode.FINDINGS
@@ -22,7 +27,13 @@ def exit_code(result: Result, *, strict_schema: bool) -> int:
 
 
 def summary(
-    result: Result, run_id: str, *, elapsed_ms: int, profile: str, code: int
+    result: Result,
+    run_id: str,
+    *,
+    elapsed_ms: int,
+    profile: str,
+    code: int,
+    follow: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the summary; every key is there, whatever happened."""
     engine = result.engine
@@ -36,6 +47,7 @@ def summary(
         "exit_code": int(code),
         "profile": profile,
         "frames": result.frames,
+        "quick_frames": engine.quick,
         "records": result.records,
         "canonical_events": engine.seq,
         "event_hash": result.writer.event_hash,
@@ -54,6 +66,7 @@ def summary(
         "counts": dict(sorted(engine.counts.items())),
         "decode": engine.decoder.summary(),
         "oracles": engine.oracles.summary(),
+        "follow": follow,
         "checkpoints": {
             "interval": result.writer.checkpoints.interval,
             "hashes": list(result.writer.checkpoints.hashes),

@@ -1,8 +1,8 @@
 """The schema sentinel: every shape of message that was seen, and which of them nobody has described.
 
 A shape is an event type with its keys and the JSON type of each value, down to the elements of its lists.
-The decoder counts the keys of each payload; only where the count is not what the known fields explain does
-the sentinel look closer, so every new field is found and the usual message costs one search.
+The decoder reads today's messages strictly; what it refuses is shown to the sentinel, so every new field is
+found and the usual message costs nothing.
 """
 
 from __future__ import annotations

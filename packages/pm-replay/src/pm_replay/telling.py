@@ -50,6 +50,7 @@ class Telling:
         self._options = options
         self._write = output.extend
         self._left = -1 if options.max_events is None else options.max_events
+        self.limited = self._left >= 0
         self.full = self._left == 0  # max_events is reached
         # Nothing but the window decides about a top: no depth, no repeats left out, no limit.
         self._plain = not options.depth and not options.changes_only and self._left < 0

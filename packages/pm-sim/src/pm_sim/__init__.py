@@ -9,6 +9,15 @@ from pm_sim.fixed import E6, ONE, CashE6, PxE6, SzE6, px, shares, usd
 from pm_sim.intents import Buy, Cancel, Convert, Intent, Merge, Sell, Timer
 from pm_sim.orders import Fill, Reject, RejectReason, Side, Tif, Urgency
 from pm_sim.parameters import ParameterError, param
+from pm_sim.set_views import (
+    CostPlan,
+    Freshness,
+    LegCost,
+    OutcomeSet,
+    SetKind,
+    Sets,
+    Unready,
+)
 from pm_sim.strategy import Context, Hook, Strategy
 from pm_sim.views import (
     Book,
@@ -34,21 +43,27 @@ __all__ = [
     "CashE6",
     "Context",
     "Convert",
+    "CostPlan",
     "Fill",
+    "Freshness",
     "Hook",
     "Intent",
+    "LegCost",
     "Level",
     "MarketChange",
     "MarketFacts",
     "MarketState",
     "Merge",
     "OpenOrder",
+    "OutcomeSet",
     "ParameterError",
     "Portfolio",
     "PxE6",
     "Reject",
     "RejectReason",
     "Sell",
+    "SetKind",
+    "Sets",
     "Settled",
     "Side",
     "State",
@@ -60,6 +75,7 @@ __all__ = [
     "TokenFacts",
     "TopOfBook",
     "Trade",
+    "Unready",
     "Urgency",
     "param",
     "px",

@@ -28,7 +28,7 @@ class Depth:
     ) -> None:
         """`share_bps` is how much of a displayed size can be had, rounded down to two decimals."""
         self.books = books
-        self._share_bps = share_bps
+        self.share_bps = share_bps
         self._forget_on_restatement = forget_on_restatement
         self.taken: dict[int, dict[tuple[int, int], _Taken]] = {}  # token; side, price
         # The highest bid and the lowest ask of which something was taken: a top that is better than both
@@ -48,7 +48,7 @@ class Depth:
         levels = []
         for px in prices:
             ours = taken.get((at, px))
-            size = sizes[px] * self._share_bps // BPS - (0 if ours is None else ours.size_e6)
+            size = sizes[px] * self.share_bps // BPS - (0 if ours is None else ours.size_e6)
             size -= size % SIZE_STEP_E6
             if size > 0:
                 levels.append(Level(PxE6(px), SzE6(size)))

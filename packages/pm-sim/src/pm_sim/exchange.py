@@ -10,14 +10,14 @@ import heapq
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from pm_frames.continuity import State
 from pm_frames.events import Settled
 from pm_sim.books import ASK, BID, Slot
 from pm_sim.depth import Depth
-from pm_sim.fees import QUANTUM_E6, FeeModel
-from pm_sim.fixed import BPS, ONE, CashE6, PxE6, SzE6, cost_up, proceeds_down
+from pm_sim.fees import FeeModel
+from pm_sim.fixed import ONE, CashE6, PxE6, SzE6, cost_up
 from pm_sim.ledger import Ledger
 from pm_sim.markets import Market, Markets
 from pm_sim.orders import (
@@ -33,9 +33,7 @@ from pm_sim.orders import (
     Urgency,
 )
 from pm_sim.rules import SIZE_STEP_E6, refusal, taker_refusal
-
-# Costs and fees are rounded up for each fill: at most this much, in millionths, for each level taken.
-ROUNDING_E6: Final = 22
+from pm_sim.walk import Step, buy_at_most_e6, walk
 
 
 class Taint(StrEnum):
@@ -67,12 +65,6 @@ class Terms:
 class _Waiting(NamedTuple):
     due_ns: int
     order_id: int
-
-
-class _Step(NamedTuple):
-    level_px_e6: PxE6
-    size_e6: SzE6
-    paid_px_e6: PxE6
 
 
 @dataclass(slots=True)
@@ -337,22 +329,12 @@ class Exchange:
             outcomes.append(self._reject(order, RejectReason.NO_MATCH, now_ns, left))
         return outcomes
 
-    def _steps(self, order: Order) -> list[_Step]:
-        """Return what would be filled at which level, and at which price after slippage."""
-        left: int = order.size_e6
-        steps: list[_Step] = []
-        for px, size in self._depth.reachable(order.token, order.side, order.limit_px_e6):
-            worse = -(-px * self._terms.slippage_bps // BPS)
-            paid = PxE6(px + worse if order.side is Side.BUY else px - worse)
-            # A price behind the limit is never paid: then the level cannot be had at all.
-            if not left or not _meet(order, paid) or not 0 < paid <= ONE:
-                break
-            # Nor is anything sold for less than the smallest fee.
-            if order.side is Side.SELL and proceeds_down(paid, SzE6(min(left, size))) < QUANTUM_E6:
-                break
-            steps.append(_Step(px, SzE6(min(left, size)), paid))
-            left -= steps[-1].size_e6
-        return steps
+    def _steps(self, order: Order) -> list[Step]:
+        """Return what the order takes of the book as it is."""
+        return walk(
+            self._depth, order.token, order.side, order.limit_px_e6, order.size_e6,
+            slippage_bps=self._terms.slippage_bps,
+        )  # fmt: skip
 
     def _filled(
         self,
@@ -443,14 +425,11 @@ class Exchange:
     def _needed(self, order: Order) -> CashE6:
         """Return what a buy can cost at most: the limit, the dearest fee, and every rounding."""
         market = self._markets.of(order.token)
-        cost = cost_up(order.limit_px_e6, order.size_e6)
         if market is None:
-            return cost
-        fee = self._terms.fees(market).fee_at_most(order.side, order.limit_px_e6, order.size_e6)
-        fills = min(
-            order.limit_px_e6 // market.rules.tick_e6 + 1, order.size_e6 // SIZE_STEP_E6 + 1
+            return cost_up(order.limit_px_e6, order.size_e6)
+        return buy_at_most_e6(
+            self._terms.fees(market), order.limit_px_e6, order.size_e6, market.rules.tick_e6
         )
-        return CashE6(cost + fee + ROUNDING_E6 * fills)
 
     def _remove(self, resting: _Resting, now_ns: int) -> None:
         order = resting.order

@@ -14,15 +14,18 @@ class Facts:
         """Look at the markets of the engine."""
         self.markets = markets
         self.tokens: dict[int, TokenFacts] = {}
+        self.version = 0  # another one where anything has changed
 
     def defined(self, token: int) -> None:
         """Take a TOKEN slot that `markets` has taken."""
+        self.version += 1
         market = self.markets.by_token.get(token)
         view = _UNKNOWN._replace(tokens=(token,)) if market is None else _facts(market)
         self.tokens[token] = self._token(token, view, "")
 
     def stated(self, market: Market) -> MarketFacts:
         """Make the views of a market anew; return what can be said of it now."""
+        self.version += 1
         view = _facts(market)
         outcomes = dict(zip(market.tokens, market.outcomes, strict=True))
         for token in market.tokens:

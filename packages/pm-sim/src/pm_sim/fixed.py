@@ -6,6 +6,7 @@ Rounding is always against the trader, so each product has an `up` and a `down` 
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Final, NewType, Self, cast
 
 PxE6 = NewType("PxE6", int)
@@ -68,6 +69,11 @@ def shares(text: str) -> SzE6:
 def usd(text: str) -> CashE6:
     """Read an amount of dollars. ValueError."""
     return cast(CashE6, Literal(e6(text), usd))
+
+
+def usd_text(amount_e6: int) -> str:
+    """Return millionths as decimal text, exactly and without an exponent."""
+    return f"{Decimal(amount_e6) / E6:f}"
 
 
 _DECIMAL: Final = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,6})0*)?", re.ASCII)

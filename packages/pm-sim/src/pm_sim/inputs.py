@@ -1,17 +1,28 @@
 """Where the events come from: a file, standard input, or pm-replay started as a process on a run."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO
+from threading import Thread
+from typing import IO, TYPE_CHECKING, Final
 
 from pm_frames.command import UsageError
 from pm_frames.errors import BundleError
-from pm_frames.events import CorruptEvents, EventReader, open_events
+from pm_frames.events import CorruptEvents, EventReader, follow_file, open_events
+from pm_sim.patient import PatientSource
+
+if TYPE_CHECKING:
+    from pm_sim.live import Live
+
+LOOK_AGAIN_S: Final = 0.02  # at a file that grows
+ENDING_S: Final = 10  # for a pm-replay whose stream is at an end
 
 
 class ReplayFailed(BundleError):
@@ -42,41 +53,86 @@ def from_file(path: Path) -> Iterator[EventReader]:
 
 
 @contextmanager
-def from_stream(stream: IO[bytes]) -> Iterator[EventReader]:
-    """Read a pipe."""
-    yield EventReader(stream)
+def from_stream(stream: IO[bytes], live: "Live | None" = None) -> Iterator[EventReader]:
+    """Read a pipe; with `live` what is there at once, and as long as that is patient."""
+    if live is None:
+        yield EventReader(stream)
+    else:
+        unbuffered = FileIO(stream.fileno(), closefd=False)
+        yield EventReader(PatientSource(unbuffered, live.idle))
 
 
 @contextmanager
-def from_run(arguments: Sequence[str], tell: Callable[[str], object]) -> Iterator[EventReader]:
+def from_growing_file(path: Path, live: "Live") -> Iterator[EventReader]:
+    """Read a file that another process still writes, as long as `live` is patient."""
+
+    def wait() -> bool:
+        time.sleep(LOOK_AGAIN_S)
+        return live.idle()
+
+    with follow_file(path, wait) as reader:
+        yield reader
+
+
+@contextmanager
+def from_run(
+    arguments: Sequence[str], tell: Callable[[str], object], live: "Live | None" = None
+) -> Iterator[EventReader]:
     """Read what `pm-replay ARGUMENTS --depth --events-out -` gives; it is stopped if the reader leaves early.
 
     What it says about itself goes to `tell`, line by line, but for its summary. Raises `ReplayFailed` if it
     ends before the stream is whole.
     """
     command = [replay_program(), *arguments, "--depth", "--events-out", "-"]
-    with TemporaryFile() as words:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, bufsize=0
-        )
-        assert process.stdout is not None
-        reader: EventReader | None = None
-        try:
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    words = Thread(target=_pass_on, args=(process.stderr, tell), daemon=True)
+    words.start()
+    reader: EventReader | None = None
+    try:
+        if live is None:
             reader = EventReader(process.stdout)
-            yield reader
-        except CorruptEvents:
-            # If pm-replay has failed, that is the reason, and not what it left.
+        else:
+            live.stop = lambda: _ask_to_end(process)
+            reader = EventReader(PatientSource(process.stdout, live.idle))
+        yield reader
+    except CorruptEvents:
+        # If pm-replay has failed, that is the reason, and not what it left.
+        if live is None:
             process.stdout.close()
-            code = process.wait()
-            if code > 0:
-                raise ReplayFailed(code) from None
-            raise
-        finally:
-            process.stdout.close()
-            if reader is None or reader.end is None:
-                process.terminate()
-            process.wait()
-            words.seek(0)
-            for line in words.read().decode(errors="replace").splitlines():
-                if not line.startswith("{"):
-                    tell(line)
+        code = _code_of(process)
+        if code > 0 and (live is None or live.gave_up is None):
+            raise ReplayFailed(code) from None
+        raise
+    finally:
+        if reader is None or reader.end is None:
+            process.terminate()
+        process.wait()
+        words.join()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def _pass_on(words: Iterable[bytes], tell: Callable[[str], object]) -> None:
+    for line in words:
+        if not line.startswith(b"{"):
+            tell(line.decode(errors="replace").rstrip())
+
+
+def _code_of(process: subprocess.Popen[bytes]) -> int:
+    """Return how a process has ended; 0 if it goes on, though nobody wants what it writes."""
+    try:
+        return process.wait(timeout=ENDING_S)
+    except subprocess.TimeoutExpired:
+        return 0
+
+
+def _ask_to_end(process: subprocess.Popen[bytes]) -> None:
+    """Ask for an END where there is a way to ask; else stop it."""
+    if os.name == "posix":
+        process.send_signal(signal.SIGINT)
+    else:
+        process.terminate()

@@ -14,8 +14,6 @@ from pm_sim.fixed import ONE, PxE6
 from pm_sim.rules import MIN_SIZE_UNKNOWN_E6, TICK_UNKNOWN_E6, MarketRules
 
 NS_PER_S: Final = 1_000_000_000
-# Outcome names that stand for "none of the others": a set with one of them is not complete without it.
-OTHER: Final = frozenset({"other", "others", "another", "field", "none of the above"})
 
 
 @dataclass(slots=True)

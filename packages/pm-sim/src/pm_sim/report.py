@@ -20,7 +20,7 @@ from pm_sim.loading import Named
 from pm_sim.mask import Mask
 from pm_sim.orders import Fill
 from pm_sim.resolutions import Resolutions
-from pm_sim.settings import OnError
+from pm_sim.settings import OnError, Settings
 
 NOT_CLEAN: Final = frozenset({RunState.CRASHED, RunState.FATAL})
 
@@ -82,15 +82,7 @@ def summary(engine: Engine, asked: Asked, judged: Verdict, *, elapsed_ms: int) -
     end = engine.end
     lenses = {lens.name: _lens(lens) for lens in engine.lenses}
     head = lenses[engine.lenses[0].name]
-    settings = {
-        **engine.settings.as_json(),
-        "strategies": {
-            one.strategy_id: {"source": one.source, "parameters": dict(one.parameters)}
-            for one in asked.strategies
-        },
-        "mask_sha256": None if asked.mask is None else asked.mask.sha256,
-        "resolutions_sha256": None if asked.resolutions is None else asked.resolutions.sha256,
-    }
+    settings = settings_facts(engine.settings, asked)
     return {
         "ok": judged.ok,
         "mode": asked.mode,
@@ -115,6 +107,19 @@ def summary(engine: Engine, asked: Asked, judged: Verdict, *, elapsed_ms: int) -
         "lenses": lenses,
         "settings": settings,
         "result_id": None if end is None else result_id(end.sha256.hex(), asked.code, settings),
+    }
+
+
+def settings_facts(settings: Settings, asked: Asked) -> dict[str, Any]:
+    """Return all that a result depends on besides the stream and the code."""
+    return {
+        **settings.as_json(),
+        "strategies": {
+            one.strategy_id: {"source": one.source, "parameters": dict(one.parameters)}
+            for one in asked.strategies
+        },
+        "mask_sha256": None if asked.mask is None else asked.mask.sha256,
+        "resolutions_sha256": None if asked.resolutions is None else asked.resolutions.sha256,
     }
 
 

@@ -7,12 +7,15 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol, cast
 
 from pm_sim.books import Books
-from pm_sim.exchange import Exchange
+from pm_sim.depth import Depth
+from pm_sim.exchange import Exchange, Terms
 from pm_sim.facts import Facts
 from pm_sim.fixed import ONE, PxE6, SzE6
 from pm_sim.hashing import FORBIDDEN
 from pm_sim.intents import Buy, Cancel, Convert, Intent, Merge, Sell, Timer
 from pm_sim.orders import Tif, Urgency
+from pm_sim.set_views import Sets
+from pm_sim.sets import LensSets
 from pm_sim.strategy import Strategy
 from pm_sim.views import Book, MarketState, OpenOrder, TokenFacts
 
@@ -30,17 +33,20 @@ class World(Protocol):
     books: Books
     facts: Facts
     exchange: Exchange
+    depth: Depth
+    terms: Terms
 
 
 class RunningContext:
     """The `Context` of one strategy in one lens."""
 
-    __slots__ = ("_parameters", "_random", "_strategy_id", "_world")
+    __slots__ = ("_parameters", "_random", "_sets", "_strategy_id", "_world")
 
     def __init__(self, strategy: Strategy, strategy_id: str, world: World, seed: int) -> None:
         """Bind a strategy to its lens."""
         self._strategy_id = strategy_id
         self._world = world
+        self._sets = LensSets(world)
         self._parameters = MappingProxyType(parameters_of(strategy))
         self._random = Random(f"{seed}|{strategy_id}")
 
@@ -64,6 +70,10 @@ class RunningContext:
     @property
     def random(self) -> Random:
         return self._random
+
+    @property
+    def sets(self) -> Sets:
+        return self._sets
 
     def tokens(self) -> Sequence[int]:
         return tuple(self._world.facts.tokens)

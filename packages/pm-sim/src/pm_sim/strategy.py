@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 from pm_sim.intents import Intent, Timer
 from pm_sim.orders import Fill, Reject
 from pm_sim.parameters import Param, ParameterError, plain
+from pm_sim.set_views import Sets
 from pm_sim.views import (
     Book,
     MarketChange,
@@ -48,6 +49,10 @@ class Context(Protocol):
     @property
     def random(self) -> Random:
         """A generator that depends on the seed of the run and on the strategy's id alone."""
+
+    @property
+    def sets(self) -> Sets:
+        """Sets of tokens that together pay a sure amount."""
 
     def tokens(self) -> Sequence[int]:
         """Return the tokens that are defined by now."""

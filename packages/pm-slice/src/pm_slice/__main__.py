@@ -110,16 +110,30 @@ def one_run(options: argparse.Namespace) -> Path:
 def guarded(prog: str, work: Callable[[], int]) -> int:
     """Run a program's work and turn what may go wrong into its exit code."""
     try:
-        return work()
+        code = work()
+        sys.stdout.flush()
+        return code
     except BundleError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        # Who read us has left; without this, Python would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # who read us has left
+        _discard_output()
         return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is None:  # no file of a bundle: standard output
+            _discard_output()
+            print(f"{prog}: cannot write the output: {error.strerror}", file=sys.stderr)
+            return ExitCode.WRITE_ERROR
+        # Files that are written say so themselves.
+        print(f"{prog}: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+        return ExitCode.USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _discard_output() -> None:
+    """Send what still waits nowhere; without this, Python would complain when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def slice_parser() -> argparse.ArgumentParser:

@@ -24,14 +24,17 @@ ENTRIES: Final = 4096  # that are looked at together
 _WORDS: Final = re.compile(rb'"book"|tick_size_change|new_market|market_resolved')
 _STICKY_WORDS: Final = re.compile(rb"tick_size_change|new_market|market_resolved")
 OVERLAP: Final = 32
+# A new connection, and what a repair left out, concern every token of the shard.
+_BREAKS: Final = Flag.FIRST | Flag.SALVAGED
 
 
 def wanted(frame: Frame, tokens: frozenset[str] | None) -> bool:
     """Return whether a frame belongs to a choice of tokens: it carries one of them, or none at all.
 
-    The first frame of a connection always does: where there is no runlog, it says that there was a loss.
+    The first frame of a connection always does: where there is no runlog, it says that there was a loss;
+    and so does one that a repair has marked, which says that frames are missing before it.
     """
-    if tokens is None or frame.flags & Flag.FIRST:
+    if tokens is None or frame.flags & _BREAKS:
         return True
     carried = peek(frame.payload).token_ids
     return not carried or not tokens.isdisjoint(carried)
@@ -98,7 +101,7 @@ class LeadIn:
                 yield ordinal, frame
 
     def _counts(self, ordinal: int, frame: Frame) -> bool:
-        if frame.flags & Flag.FIRST:
+        if frame.flags & _BREAKS:
             return True
         seen = peek(frame.payload)
         if any(self.last_books.get(token, self._stop) <= ordinal for token in seen.token_ids):

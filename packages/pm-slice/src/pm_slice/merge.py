@@ -22,8 +22,9 @@ from pm_slice.runlog_cut import Line, lines
 from pm_slice.view import boot_of
 
 MERGE_VERSION: Final = 1
-MERGE: Final = "merge.json"
 ALIKE: Final = ("emit_from_mono_ns", "emit_before_mono_ns", "token_ids", "ancestors")
+PINNED: Final = ("pinned_tokens", "pinned_markets")
+LISTED: Final = ("market_ids", "token_ids")
 SUMMED: Final = ("frames_total", "bytes_total", "durable_frames_total")
 
 
@@ -260,20 +261,21 @@ def _copy_documents(new: NewBundle, parts: list[_Part], merged: Merged) -> None:
         new.copy_file(path.relative_to(first.bundle.path).as_posix(), path)
     if first.bundle.global_metrics_path.is_file() and first.origin:
         new.copy_file(paths.METRICS_GLOBAL, first.bundle.global_metrics_path)
-    shards: Mapping[str, Any] = first.manifest.get("shards") or {}
-    assignments = {key: one for part in parts for key, one in part.assignments().items()}
-    ordered = {key: assignments[key] for key in sorted(assignments, key=int)}
     manifest = {**first.manifest, "run_id": merged.run_id}
-    if shards:
+    if isinstance(shards := manifest.get("shards"), dict):
+        assignments = {key: one for part in parts for key, one in part.assignments().items()}
+        ordered = {key: assignments[key] for key in sorted(assignments, key=int)}
         manifest["shards"] = {**shards, "assignments": ordered}
+        if first.bundle.provenance is None:
+            manifest["shards"]["count"] = sum(len(part.shards) for part in parts)
     if first.bundle.provenance is None:
-        manifest["shard_range"] = None
+        manifest |= _facts_of_all(parts)
     else:
         manifest["slice_id"] = new.target.name
         _merge_provenance(new, parts, first.bundle.provenance.document)
     new.add_json(paths.MANIFEST, manifest)
     new.add_json(
-        MERGE,
+        paths.MERGE,
         {
             "merge_version": MERGE_VERSION,
             "run_id": merged.run_id,
@@ -291,6 +293,31 @@ def _copy_documents(new: NewBundle, parts: list[_Part], merged: Merged) -> None:
             "notes": merged.notes,
         },
     )
+
+
+def _facts_of_all(parts: list[_Part]) -> dict[str, Any]:
+    """Return what a manifest says of all parts together: since when, and which tokens and markets."""
+    manifests = [part.manifest for part in parts]
+    earliest = min(manifests, key=lambda one: one["t0_mono_ns"])
+    facts: dict[str, Any] = {"shard_range": None}
+    facts |= {key: earliest[key] for key in ("t0_mono_ns", "t0_wall_ns_utc") if key in earliest}
+    facts |= {key: _joined(manifests, key) for key in PINNED if key in manifests[0]}
+    universes = [one.get("initial_universe") or {} for one in manifests]
+    if universes[0]:
+        lists = {key: _joined(universes, key) for key in LISTED if key in universes[0]}
+        facts["initial_universe"] = {**universes[0], **lists}
+    return facts
+
+
+def _joined(documents: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    """Return the lists of all documents as one, what is in several of them once."""
+    joined: list[Any] = []
+    seen: set[str] = set()
+    for one in (one for document in documents for one in document.get(key) or ()):
+        if (text := json.dumps(one, sort_keys=True)) not in seen:
+            seen.add(text)
+            joined.append(one)
+    return joined
 
 
 def _merge_provenance(new: NewBundle, parts: list[_Part], first: Mapping[str, Any]) -> None:

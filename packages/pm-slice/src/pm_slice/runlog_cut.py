@@ -49,7 +49,7 @@ def lines(path: Path, origin: OriginMap | None = None) -> Iterator[Line]:
     origin = OriginMap(None) if origin is None else origin
     try:
         file = open(path, "rb")
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return
     with file:
         ordinal = offset = 0
@@ -66,8 +66,8 @@ def _record(data: bytes) -> Mapping[str, Any] | None:
         record = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    stamped = isinstance(record, dict) and isinstance(record.get("ts_mono_ns"), int)
-    return record if stamped else None
+    sound = isinstance(record, dict) and isinstance(record.get("record_type"), str)
+    return record if sound and isinstance(record.get("ts_mono_ns"), int) else None
 
 
 class Survey:
@@ -79,9 +79,11 @@ class Survey:
         self.anchors: list[tuple[int, int]] = _anchor(manifest, "t0_mono_ns", "t0_wall_ns_utc")
         self.subscribes = False
         self._tokens: dict[int, set[str]] = {}  # by shard, of all times
-        assignments = (manifest.get("shards") or {}).get("assignments") or {}
-        for shard, assignment in assignments.items():
-            self._tokens[int(shard)] = set(assignment.get("token_ids") or ())
+        shards = manifest.get("shards")
+        assignments = shards.get("assignments") if isinstance(shards, dict) else None
+        for shard, one in assignments.items() if isinstance(assignments, dict) else ():
+            if shard.isdecimal() and isinstance(one, dict):
+                self._tokens[int(shard)] = _texts(one.get("token_ids"))
         for line in lines(path):
             if line.record is None:
                 self.bad_lines.append(line.offset)
@@ -97,7 +99,7 @@ class Survey:
         elif isinstance(shard, int):
             if kind == "subscribe_attempt":
                 self.subscribes = True
-                self._tokens.setdefault(shard, set()).update(record.get("token_ids") or ())
+                self._tokens.setdefault(shard, set()).update(_texts(record.get("token_ids")))
 
     def tokens_of(self, shard: int) -> frozenset[str] | None:
         """Return every token that a shard ever had, None where no runlog tells."""
@@ -108,6 +110,10 @@ class Survey:
         return not (self.subscribes or self._tokens) or not tokens.isdisjoint(
             self._tokens.get(shard, ())
         )
+
+
+def _texts(value: object) -> set[str]:
+    return {one for one in value if isinstance(one, str)} if isinstance(value, list) else set()
 
 
 def _anchor(values: Mapping[str, Any], mono: str, wall: str) -> list[tuple[int, int]]:

@@ -2,18 +2,31 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pm_frames.bundle import RunState, run_state
-from pm_frames.paths import FATAL, MANIFEST, REPAIR, RUNLOG, SEAL, SUMS
+from pm_frames.paths import (
+    ARCHIVED,
+    FATAL,
+    MANIFEST,
+    MERGE,
+    REPAIR,
+    RUNLOG,
+    SEAL,
+    SLICE,
+    SUMS,
+    WORKPLACE,
+)
 from pm_verify.documents import Document, as_integer, as_mapping, read_document
 from pm_verify.findings import UNDECIDED, Scene
+from pm_verify.opening import shard_bytes_size
 from pm_verify.runlog_claims import RunlogClaims, read_runlog_claims
 from pm_verify.shard_result import ShardResult
 from pm_verify.sums import Sums, read_sums
 
+_ARCHIVED_FRAMES = re.compile(r"capture/shard_[0-9]{2,18}\.frames\.zst")
 _SHARD_FILE = re.compile(r"capture/shard_([0-9]{2,18})\.(frames|idx)")
 
 
@@ -28,7 +41,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One run as it lies on the disk, before and after its shards were read."""
+    """One run as it lies on the disk, before and after its shards were read.
+
+    `files` has the names of `list_files`; those of `archived` are there only as archives.
+    """
 
     run_dir: Path
     state: RunState
@@ -41,6 +57,8 @@ class Evidence:
     pairs: tuple[Pair, ...]
     results: Mapping[int, ShardResult]
     repair: Document
+    merge: Document
+    archived: frozenset[str] = frozenset()
     quick: bool = False
 
     @property
@@ -58,6 +76,16 @@ class Evidence:
         """Return whether this bundle is the sealed output of a repair."""
         return self.repair.usable and REPAIR in self.sums.digests
 
+    @property
+    def sliced(self) -> bool:
+        """Return whether this bundle is a sealed slice, of which the runlog counts do not speak."""
+        return SLICE in self.sums.digests
+
+    @property
+    def merged(self) -> bool:
+        """Return whether this bundle was sealed as one made of several."""
+        return MERGE in self.sums.digests
+
     def never_began(self) -> bool:
         """Return whether the capture ended, or still is, where it creates its files.
 
@@ -67,7 +95,7 @@ class Evidence:
         if any(document.present for document in documents) or self.runlog.started:
             return False
         names = [name for pair in self.pairs for name in (pair.frames, pair.idx) if name]
-        return not any((self.run_dir / name).stat().st_size for name in names)
+        return not any(shard_bytes_size(self.run_dir / name) for name in names)
 
     def says_where(self, file: str) -> bool:
         """Return whether findings say which records of a file are damaged."""
@@ -91,17 +119,28 @@ class Evidence:
                 assigned[int(key)] = len(tokens) if isinstance(tokens, list) else 0
         return assigned
 
-    def frames_known(self) -> int:
-        """Return how many frames either side of the pairs knows of, damaged ones included."""
-        return sum(max(result.records, result.idx_records) for result in self.results.values())
+    def frames_known(self, shards: Iterable[int]) -> int:
+        """Return how many frames either side of the pairs of some shards knows of, damaged ones included."""
+        results = (self.results[shard] for shard in shards if shard in self.results)
+        return sum(max(result.records, result.idx_records) for result in results)
 
 
 def list_files(run_dir: Path) -> tuple[str, ...]:
-    """Return the regular files of a run as sorted posix paths relative to it."""
-    found = []
-    for directory, _, names in os.walk(run_dir):
+    """Return the regular files of a run as sorted posix paths relative to it.
+
+    Frames that are archived have the name under which they were sealed; what is in the workplace of pm-archive is
+    no part of the run.
+    """
+    found = set()
+    for directory, inner, names in os.walk(run_dir):
         relative = Path(directory).relative_to(run_dir)
-        found += [(relative / name).as_posix() for name in names if Path(directory, name).is_file()]
+        if directory == str(run_dir) and WORKPLACE in inner:
+            inner.remove(WORKPLACE)
+        for name in names:
+            if Path(directory, name).is_file():
+                file = (relative / name).as_posix()
+                archived = _ARCHIVED_FRAMES.fullmatch(file)
+                found.add(file.removesuffix(ARCHIVED) if archived else file)
     return tuple(sorted(found))
 
 
@@ -126,6 +165,8 @@ def gather(run_dir: Path) -> Evidence:
     """
     state = run_state(run_dir)
     files = list_files(run_dir)
+    pairs = pair_files(files)
+    frames = [pair.frames for pair in pairs if pair.frames]
     return Evidence(
         run_dir=run_dir,
         state=state,
@@ -135,9 +176,11 @@ def gather(run_dir: Path) -> Evidence:
         fatal=read_document(run_dir, FATAL),
         runlog=read_runlog_claims(run_dir / RUNLOG),
         sums=read_sums(run_dir / SUMS),
-        pairs=pair_files(files),
+        pairs=pairs,
         results={},
         repair=read_document(run_dir, REPAIR),
+        merge=read_document(run_dir, MERGE),
+        archived=frozenset(name for name in frames if not (run_dir / name).exists()),
     )
 
 
@@ -145,6 +188,16 @@ def seal_shards(seal: Document) -> dict[int, Mapping[str, object]]:
     """Return what a seal states of each shard."""
     shards = seal.mapping("shards")
     return {int(key): as_mapping(value) for key, value in shards.items() if is_number(key)}
+
+
+def part_shards(merge: Document, part: int) -> list[int] | None:
+    """Return the shards that a part of a merged bundle has become, None where merge.json does not tell."""
+    parts = merge.values.get("parts")
+    if not isinstance(parts, list) or part >= len(parts):
+        return None
+    numbers = as_mapping(as_mapping(parts[part]).get("shards")).values()
+    shards = [number for number in map(as_integer, numbers) if number is not None]
+    return shards if len(shards) == len(numbers) else None
 
 
 def is_number(key: str) -> bool:

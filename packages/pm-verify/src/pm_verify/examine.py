@@ -4,16 +4,21 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pm_frames.checksum import crc32
+from pm_frames.errors import CorruptArchive
 from pm_frames.layout import IDX, MAGIC_SIZE, VERSION_OF, Version, idx_size
+from pm_frames.paths import archived_path
 from pm_frames.scan import Start
 from pm_verify.diagnosis import diagnose
 from pm_verify.findings import Code, Scene
 from pm_verify.hashing import Reader
-from pm_verify.opening import open_shard_bytes
+from pm_verify.opening import open_shard_bytes, shard_bytes_size
 from pm_verify.shard_result import ShardResult
 from pm_verify.sweep import NOTHING, Agreement, Engine, plain, sweep, unread
+
+FAST_BYTES_MIN: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +42,12 @@ class Task:
 
     def size(self) -> int:
         """Return the bytes of both files, 0 for one that cannot be asked."""
-        return sum(_size(self.path(name)) for name in (self.frames, self.idx) if name)
+        names = (self.frames, self.idx)
+        return sum(shard_bytes_size(self.path(name)) for name in names if name)
 
     def path(self, name: str) -> Path:
         """Return where one of the two files is."""
         return self.root / name if self.root else Path(name)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def fastest_engine() -> Engine:
@@ -60,12 +59,17 @@ def fastest_engine() -> Engine:
     return vectorised
 
 
+def engine_for(size: int) -> Engine:
+    """Return the engine that is done first with so many bytes: loading numpy takes longer than a small file."""
+    return plain if size < FAST_BYTES_MIN else fastest_engine()
+
+
 def examine(
     task: Task, *, engine: Engine | None = None, tell: Callable[[int], None] | None = None
 ) -> ShardResult:
     """Read a shard and judge every byte of it. What cannot be read is a finding, never an error.
 
-    `tell` is told the bytes of every read.
+    `tell` is told the bytes of every read. Raises `MissingLibrary` where an archived shard cannot be read here.
     """
     scene = Scene(task.root, task.shard)
     result = ShardResult(
@@ -78,11 +82,32 @@ def examine(
         if task.frames is None:
             _judge_lonely_index(task, scene, result)
         else:
-            _judge_frames(task, task.frames, scene, result, engine or fastest_engine(), tell)
+            _judge_frames(task, task.frames, scene, result, engine or engine_for(task.size()), tell)
     except OSError as error:
         file = _name_in(task, error.filename)
         result.add(scene.finding(Code.UNREADABLE, file, detail=str(error.strerror)))
+    except CorruptArchive as error:
+        assert task.frames is not None
+        _blame_archive(task.frames, scene, result, error)
     return result
+
+
+def _blame_archive(name: str, scene: Scene, result: ShardResult, error: CorruptArchive) -> None:
+    """Say where an archive cannot be read; what is behind that place is not judged."""
+    offset = error.offset or 0
+    result.note_frames_error(result.last_good_offset)
+    result.sound_until_mono_ns = result.rx_mono_ns_last or 0
+    result.add(
+        scene.finding(
+            Code.ARCHIVE_DAMAGED,
+            archived_path(Path(name)).as_posix(),
+            detail=str(error.args[0]),
+            ordinal=result.records,
+            span=(offset, offset),
+            expected=error.expected,
+            found=error.found,
+        )
+    )
 
 
 def _name_in(task: Task, filename: object) -> str:
@@ -127,6 +152,8 @@ def _judge_frames(
             checksum = unread if task.quick else crc32
             agreement = sweep(frames, idx, version, engine=engine, checksum=checksum)
         mono = take_agreement(result, agreement, version)
+        if frames.damage is not None:
+            raise frames.damage
         if _covers(agreement, result) and idx is not None:
             # In a bundle that grows, what came after the sizes were taken was read and judged too.
             result.frames_bytes, result.idx_bytes = agreement.frames_end, agreement.idx_end

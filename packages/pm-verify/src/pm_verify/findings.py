@@ -34,6 +34,7 @@ _RESTORE = "restore {file} from a copy; what is here is not what was written"
 _KEEP = "keep both files as they are; nothing in the bundle can decide, a sealed copy could"
 _NEWER = "verify with the pm-verify of the release that wrote this bundle"
 _WHOLE = "everything before it is intact and readers stop there; a bundle without it: {repair}"
+_RECUT = "restore {file} from a copy, or cut the slice again"
 _SALVAGE = "restore {file} from a copy, or keep what can be proved: {repair}"
 
 
@@ -197,6 +198,13 @@ class Code(Enum):
         "keep the bundle and report it: followers of this run may have missed the record",
     )
 
+    ARCHIVE_DAMAGED = Kind(
+        "PMV034",
+        _CORRUPT,
+        "an archived .frames cannot be read from here on; what it holds behind is not judged",
+        "restore {file} from a copy, or the .frames that it was made of",
+    )
+
     # capture/shard_NN.idx
     IDX_MISSING = Kind(
         "PMV040",
@@ -322,9 +330,25 @@ class Code(Enum):
         "find out where {file} came from; it is not part of what was sealed",
     )
 
-    # repair.json
+    # repair.json, slice.json, merge.json
     REPAIR_DAMAGED = Kind(
         "PMV090", _CORRUPT, "repair.json is not the JSON object of a repair", _RESTORE
+    )
+
+    SLICE_DAMAGED = Kind(
+        "PMV091",
+        _CORRUPT,
+        "slice.json, or a map of where the slice comes from, is not as one must be",
+        _RECUT,
+    )
+    SLICE_DISAGREES = Kind(
+        "PMV092", _CORRUPT, "slice.json states another value than the files have", _RECUT
+    )
+    MERGE_DAMAGED = Kind(
+        "PMV093", _CORRUPT, "merge.json is not the JSON object of a merge", _RESTORE
+    )
+    MERGE_DISAGREES = Kind(
+        "PMV094", _CORRUPT, "merge.json states another value than the files have", _RESTORE
     )
 
     @property

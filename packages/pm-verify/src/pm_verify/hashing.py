@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
+from pm_frames.errors import CorruptArchive
 from pm_verify.opening import ShardBytes
 
 DRAIN_BYTES: Final = 1 << 20
@@ -17,7 +18,8 @@ THREADED_BYTES_MIN: Final = 8 << 20
 class Reader:
     """A file read forwards once, hashed if asked; `read` is that of a binary file.
 
-    `tell` is told how many bytes each read has brought, for whoever shows progress.
+    `tell` is told how many bytes each read has brought, for whoever shows progress. An archive that cannot be
+    read any further ends there, and `damage` says why; there is no digest then.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Reader:
         large = hashing and source.size >= THREADED_BYTES_MIN
         self._thread = ThreadPoolExecutor(max_workers=1) if large else None
         self._under_way: Future[None] | None = None
+        self.damage: CorruptArchive | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +48,13 @@ class Reader:
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes, fewer than `size` only at the end of the file."""
-        data = self._file.read(size)
+        if self.damage is not None:
+            return b""
+        try:
+            data = self._file.read(size)
+        except CorruptArchive as error:
+            self.damage = error
+            return b""
         if self._tell is not None:
             self._tell(len(data))
         if self._running is None:
@@ -65,7 +74,7 @@ class Reader:
         while self.read(DRAIN_BYTES):
             pass
         self._finish()
-        return self._running.hexdigest()
+        return None if self.damage else self._running.hexdigest()
 
     def _finish(self) -> None:
         if self._under_way is not None:

@@ -46,6 +46,7 @@ IRREPLACEABLE: Final = frozenset(
         Code.RUNNING,
         Code.UNREADABLE,
         Code.NOT_EXAMINED,
+        Code.ARCHIVE_DAMAGED,
         Code.MANIFEST_MISSING,
         Code.MANIFEST_DAMAGED,
         Code.MANIFEST_UNSUPPORTED,
@@ -56,6 +57,8 @@ IRREPLACEABLE: Final = frozenset(
         Code.UNIVERSE_DIGEST,
         Code.SEAL_UNSUPPORTED,
         Code.REPAIR_DAMAGED,
+        Code.SLICE_DAMAGED,
+        Code.MERGE_DAMAGED,
     }
 )
 
@@ -74,6 +77,8 @@ UNLOCATED: Final = frozenset(
         Code.LISTED_FILE_MISSING,
         Code.FILE_DIGEST,
         Code.FILE_UNLISTED,
+        Code.SLICE_DISAGREES,
+        Code.MERGE_DISAGREES,
         Code.WATERMARK_PASSED,
     }
 )

@@ -30,6 +30,7 @@ from pm_frames.paths import (
     RESERVE,
     RUNLOG,
     SEAL,
+    SOURCE,
     SUMS,
     WATERMARK,
     shard_paths,
@@ -67,7 +68,13 @@ LOSSLESS: Final = frozenset(
 OF_THE_END: Final = frozenset(
     {SEAL, SUMS, FATAL, MISSING_TOKENS, LATENCY_REPORT, LATENCY_REPORT_TEXT, REPAIR}
 )
-OF_THE_END_PREFIXES: Final = ("last_frames_shard_", f"{PARENT}/", f"{QUARANTINE}/")
+# The maps of a slice name frames of the parent by their ordinals.
+OF_THE_END_PREFIXES: Final = (
+    "last_frames_shard_",
+    f"{PARENT}/",
+    f"{QUARANTINE}/",
+    f"{SOURCE}/",
+)
 
 
 class NotRepairable(BundleError):

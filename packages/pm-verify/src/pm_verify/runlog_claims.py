@@ -32,13 +32,34 @@ class BadLine:
 
 
 @dataclass(slots=True)
-class RunlogClaims:
+class Counts:
+    """Frames that the records of a run, or of one part of a merged one, speak of.
+
+    `frames_total` and `durable_frames_total` are the highest that any record states, `stop_frames` is what the
+    record of the end states.
+    """
+
+    frames_total: int = 0
+    durable_frames_total: int = 0
+    stop_frames: int | None = None
+
+    def take_counts(self, record: Mapping[str, object]) -> None:
+        """Note what one record counts."""
+        frames = as_integer(record.get("frames_total"))
+        self.frames_total = max(self.frames_total, frames or 0)
+        durable = as_integer(record.get("durable_frames_total")) or 0
+        self.durable_frames_total = max(self.durable_frames_total, durable)
+        if record.get("record_type") in ("capture_stop", "part_stop"):
+            self.stop_frames = frames
+
+
+@dataclass(slots=True)
+class RunlogClaims(Counts):
     """The claims of a runlog that the files of the bundle must bear out.
 
-    `frames_total` and `durable_frames_total` are the highest that any record states;
-    `started` says that a capture_start is there, `stop_frames` is what capture_stop states. `last_stamps` maps
-    a shard to the highest rx_mono_ns that a disconnect names as its last frame; `last_stamp` are the highest
-    stamps of any record, monotonic and wall.
+    The counts are those of the whole run, and `parts` those of the parts that a merged one is made of.
+    `started` says that a capture_start is there. `last_stamps` maps a shard to the highest rx_mono_ns that a
+    disconnect names as its last frame; `last_stamp` are the highest stamps of any record, monotonic and wall.
     """
 
     present: bool = False
@@ -48,13 +69,12 @@ class RunlogClaims:
     bad_lines: list[BadLine] = field(default_factory=list)
     run_ids: dict[str, int] = field(default_factory=dict)
     announced: set[int] = field(default_factory=set)
-    frames_total: int = 0
-    durable_frames_total: int = 0
+    lines: int = 0
+    parts: dict[int, Counts] = field(default_factory=dict)
     last_stamps: dict[int, int] = field(default_factory=dict)
     universe: dict[str, str] = field(default_factory=dict)
     last_stamp: tuple[int, int] | None = None
     stop_reason: str | None = None
-    stop_frames: int | None = None
     _connected_ns: dict[int, int] = field(default_factory=dict)
 
     def take(self, record: Mapping[str, object], offset: int) -> None:
@@ -73,14 +93,16 @@ class RunlogClaims:
                 self._take_disconnect(record)
             case "capture_start":
                 self.started = True
-                self._take_universe(record)
+                if not record.get("part"):  # a merged run has the universe of its first part
+                    self._take_universe(record)
             case "capture_stop":
                 reason = record.get("reason")
                 self.stop_reason = reason if isinstance(reason, str) else None
-                self.stop_frames = as_integer(record.get("frames_total"))
-        self.frames_total = max(self.frames_total, as_integer(record.get("frames_total")) or 0)
-        durable = as_integer(record.get("durable_frames_total")) or 0
-        self.durable_frames_total = max(self.durable_frames_total, durable)
+        part = as_integer(record.get("part"))
+        if part is None or record.get("record_type") == "capture_stop":
+            self.take_counts(record)  # the last stop of a merged run has the sums
+        else:
+            self.parts.setdefault(part, Counts()).take_counts(record)
 
     def _take_opening(self, record: Mapping[str, object]) -> None:
         shard_id = as_integer(record.get("shard_id"))
@@ -118,6 +140,7 @@ def read_runlog_claims(path: Path) -> RunlogClaims:
     with file:
         try:
             for number, offset, line in _lines(file):
+                claims.lines = number
                 _judge_line(claims, number, offset, line)
         except OSError as error:
             claims.problem = f"cannot be read: {error.strerror}"

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pm_frames.bundle import RunState
+from pm_frames.paths import ARCHIVED, archived_path
+from pm_frames.seekable import codec
 from pm_verify.checks import CHECKS
 from pm_verify.checks.sums import shard_digests
 from pm_verify.evidence import Evidence, gather
@@ -28,6 +30,8 @@ def verify_run(
     watch: Callable[[list[Task]], Callable[[int], None]] | None = None,
 ) -> Report:
     """Verify a run bundle. What is wrong with it is in the report; nothing about it is raised.
+
+    Raises `MissingLibrary` where frames are archived and no zstd library is installed.
 
     `mode` weighs what is found. `quick` looks at structure and headers, not at payloads and digests. `jobs` processes read the shards,
     or as many as a function of them says; the report does not depend on it. `watch` is told of the
@@ -55,6 +59,8 @@ def assess(
         return evidence, refusal(run_dir, Code.NO_RUN, "manifest.json")
     if not evidence.pairs and evidence.state in (RunState.CRASHED, RunState.FATAL):
         return evidence, refusal(run_dir, Code.NO_FRAMES, "capture", run_id=evidence.run_id)
+    if evidence.archived:
+        codec()
     if evidence.never_began():
         # An index without its .frames is what a power cut makes of two files that are being created.
         begun = tuple(pair for pair in evidence.pairs if pair.frames)
@@ -109,8 +115,17 @@ def point_in_time(evidence: Evidence) -> int | None:
 
 
 def verify_files(frames: Path, idx: Path | None, *, engine: Engine | None = None) -> Report:
-    """Verify one .frames file, against its index if one is given."""
-    missing = [path for path in (frames, idx) if path is not None and not path.is_file()]
+    """Verify one .frames file, as it is or archived, against its index if one is given.
+
+    Raises `MissingLibrary` where it is archived and no zstd library is installed.
+    """
+    if frames.suffix == ARCHIVED:
+        frames = frames.with_suffix("")
+    present = frames
+    if not frames.is_file() and archived_path(frames).is_file():
+        codec()
+        present = archived_path(frames)
+    missing = [path for path in (present, idx) if path is not None and not path.is_file()]
     if missing:
         return refusal(None, Code.NO_FRAMES, str(missing[0]))
     task = Task(None, None, str(frames), str(idx) if idx else None, idx_expected=idx is not None)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pm_audit.command_shell import Shell, guarded
 from pm_audit.inspect import command_line
 from pm_frames.command import (
-    BROKEN_PIPE,
     LINE_MAX,
     STDIN,
     ExitCode,
@@ -23,12 +23,10 @@ from pm_frames.command import (
     severest,
     wants_json,
 )
-from pm_frames.errors import BundleError
 
 if TYPE_CHECKING:
     from pm_audit.inspect.chosen_frames import Chosen
 
-INTERRUPTED = 130
 POLL_SECONDS = 0.1  # how often a growing bundle is looked at
 
 
@@ -36,22 +34,15 @@ def main(argv: list[str] | None = None) -> int:
     """Show what the command line names; return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     verbs = {"ls": _ls, "cat": _cat, "tail": _tail}
-    try:
-        if argv and argv[0] in verbs:
-            code = verbs[argv[0]](argv[1:])
-        else:
-            code = _summary(argv)
+    shell = Shell(sys.stdin, sys.stdout, sys.stderr, os.environ)
+
+    def work(codes: list[ExitCode]) -> None:
+        named = verbs.get(argv[0]) if argv else None
+        code = named(argv[1:]) if named else _summary(argv)
         sys.stdout.flush()
-        return code
-    except BundleError as error:
-        print(f"pm-inspect: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        # Who read us has left; without this, Python would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        codes.append(ExitCode(code))
+
+    return guarded("pm-inspect", shell, work)
 
 
 def _summary(argv: list[str]) -> int:

@@ -1,10 +1,9 @@
 """The command lines of pm-inspect: one for each thing that it does."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from pm_audit.command_shell import make_parser
 from pm_frames.command import DATA_DIR, DATA_DIR_VARIABLES, run_arguments
 from pm_frames.selection import selection_arguments
 
@@ -26,22 +25,9 @@ run ended without a seal; 4 something is damaged; 130 interrupted; 141 the reade
 """
 
 
-class ShowVersion(argparse.Action):
-    """Look the version up only when it is asked for: the lookup costs more than all of --help."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **settings)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        parser.exit(message=f"{parser.prog.split()[0]} {version('pm-audit')}\n")
-
-
 def summary_parser() -> argparse.ArgumentParser:
     """Return the command line of `pm-inspect RUN`."""
-    parser = _parser("pm-inspect", DESCRIPTION, EPILOG)
-    parser.add_argument("--version", action=ShowVersion, help="print the version and exit")
+    parser = make_parser("pm-inspect", DESCRIPTION, EPILOG)
     run_arguments(parser)
     _json(parser)
     return parser
@@ -49,7 +35,7 @@ def summary_parser() -> argparse.ArgumentParser:
 
 def ls_parser() -> argparse.ArgumentParser:
     """Return the command line of `pm-inspect ls`."""
-    parser = _parser(
+    parser = make_parser(
         "pm-inspect ls",
         "List runs: state, length, whole frames in the idx, bytes of the frames, connections lost by a fault.",
     )
@@ -68,7 +54,7 @@ def ls_parser() -> argparse.ArgumentParser:
 
 def cat_parser() -> argparse.ArgumentParser:
     """Return the command line of `pm-inspect cat`."""
-    parser = _parser(
+    parser = make_parser(
         "pm-inspect cat",
         "Print frames in merge order, up to the last that is whole. Selectors narrow one another.",
     )
@@ -86,7 +72,7 @@ def cat_parser() -> argparse.ArgumentParser:
 
 def tail_parser() -> argparse.ArgumentParser:
     """Return the command line of `pm-inspect tail`."""
-    parser = _parser(
+    parser = make_parser(
         "pm-inspect tail",
         "Print the last frames of a run; with -f go on with those that come, whole and in merge order.",
     )
@@ -102,16 +88,6 @@ def tail_parser() -> argparse.ArgumentParser:
         help="how many frames to begin with, counted before tokens choose among them (default 10)",
     )
     return parser
-
-
-def _parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=prog,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
 
 
 def _json(parser: argparse.ArgumentParser) -> None:

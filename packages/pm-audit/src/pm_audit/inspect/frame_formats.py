@@ -3,10 +3,10 @@
 import base64
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 from pm_audit.inspect.chosen_frames import Chosen
+from pm_audit.wall_clock import wall_text
 from pm_frames.peek import peek
 
 _ROW: Final = 16
@@ -67,15 +67,6 @@ FORMATS: Final[dict[str, Callable[[Chosen], bytes]]] = {
     "hex": as_hex,
     "table": as_line,
 }
-
-
-def wall_text(wall_ns_utc: object, *, digits: int = 9) -> str:
-    """Return nanoseconds of UTC as RFC 3339 with so many decimals; a dash where there is none."""
-    if not isinstance(wall_ns_utc, int) or not 0 <= wall_ns_utc < 2**63:
-        return "-"
-    seconds, rest = divmod(wall_ns_utc, 10**9)
-    stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{stamp}.{rest:09d}"[: 20 + digits].rstrip(".") + "Z"
 
 
 def _heading(chosen: Chosen) -> str:

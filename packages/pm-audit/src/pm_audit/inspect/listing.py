@@ -1,18 +1,23 @@
 """The runs of a data directory, one line each: state, length, frames, bytes, gaps."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pm_audit.figures import RunlogFigures
 from pm_audit.inspect.shard_sizes import shard_summary
 from pm_audit.inspect.summary import duration_ns
 from pm_frames import paths
 from pm_frames.bundle import open_bundle, read_json
 from pm_frames.command import resolve_run
 from pm_frames.errors import BundleError, MissingFile
+from pm_frames.provenance import EmitWindow
+from pm_frames.runlog import LINE_MAX
 
-_DISCONNECT = b'"disconnect"'
+# The records that tell of connections; no other line is parsed.
+_CONNECTIONS = re.compile(rb'"(?:ws_connect|disconnect)"').search
 
 
 def runs_of(names: Iterable[str], data_dir: Path) -> Iterator[Path]:
@@ -61,6 +66,12 @@ def list_run(run_dir: Path) -> dict[str, Any]:
             documents[name] = {}
             problems.append(str(error))
     manifest, seal = documents[paths.MANIFEST], documents[paths.SEAL]
+    window = None
+    try:
+        window = bundle.emit_window
+    except (BundleError, OSError) as error:
+        problems.append(str(error))
+    merged = (run_dir / paths.MERGE).is_file()
     state = bundle.state()
     shards = [shard_summary(shard, run_dir, problems) for shard in bundle.shards()]
     return {
@@ -68,32 +79,32 @@ def list_run(run_dir: Path) -> dict[str, Any]:
         "run_id": bundle.run_id,
         "state": str(state),
         "t0_wall_ns_utc": manifest.get("t0_wall_ns_utc"),
-        "duration_ns": duration_ns(manifest, seal or None, shards),
+        "duration_ns": duration_ns(manifest, seal or None, shards, window, merged=merged),
         "shards": len(shards),
         "frames": sum(shard["records"] or 0 for shard in shards),
         "bytes": sum(shard["frames_bytes"] or 0 for shard in shards),
-        "gaps": _gaps(bundle.runlog_path),
+        "gaps": _gaps(bundle.runlog_path, window),
         "stop_reason": seal.get("stop_reason"),
         "problem": problems[0] if problems else None,
     }
 
 
-def _gaps(runlog: Path) -> int | None:
-    """Count the disconnects by a fault; only lines that can be one are parsed."""
+def _gaps(runlog: Path, window: EmitWindow | None) -> int | None:
+    """Count the connections that were lost by a fault."""
+    figures = RunlogFigures(window)
     try:
         with open(runlog, "rb") as file:
-            return sum(_DISCONNECT in line and _is_fault(line) for line in file)
+            while line := file.readline(LINE_MAX):
+                if _CONNECTIONS(line):
+                    figures.add(_object(line))
     except OSError:
         return None
+    return figures.midrun_incidents
 
 
-def _is_fault(line: bytes) -> bool:
+def _object(line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError:
-        return False
-    return (
-        isinstance(record, dict)
-        and record.get("record_type") == "disconnect"
-        and not record.get("planned")
-    )
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}

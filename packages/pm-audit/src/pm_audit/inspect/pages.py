@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from pm_audit.inspect.frame_formats import wall_text
+from pm_audit.wall_clock import wall_text
 
 _UNITS = ((86400 * 10**9, "d"), (3600 * 10**9, "h"), (60 * 10**9, "m"))
 _SHOWN = (
@@ -43,9 +43,12 @@ def summary_page(summary: dict[str, Any]) -> Iterator[str]:
     if summary["fatal"]:
         yield f"  FATAL      {summary['fatal']['fatal_reason']}: {summary['fatal']['fatal_message']}"
     if summary["slice"]:
-        yield f"  slice of   {summary['slice'].get('parent_run_id', '-')}"
+        yield f"  slice      {summary['slice']['slice_id']}"
+        yield f"  cut from   {_parent(summary['slice']['ancestors'][-1])}"
+    if summary["merged"]:
+        yield f"  merged of  {', '.join(summary['merged'])}"
     universe = summary["universe"]
-    yield f"  universe   {universe['tokens_at_start']} tokens at the start, {universe['generations']} generations"
+    yield f"  universe   {_dash(universe['tokens_at_start'])} tokens at the start, {universe['generations']} generations"
     runlog = summary["runlog"]
     if runlog is None:
         yield "  gaps       not known: no runlog"
@@ -87,6 +90,10 @@ def _shards(shards: dict[str, Any]) -> Iterator[str]:
     yield (
         f"{'all':>7}{shards['records']:>14,}{shards['frames_bytes']:>18,}{shards['idx_bytes']:>15,}"
     )
+    if shards["archived_bytes"]:
+        packed, plain = shards["archived_bytes"], shards["frames_bytes"]
+        share = f", {packed / plain:.1%} of the frames" if plain else ""
+        yield f"{'':>7}archived in {packed:,} bytes{share}"
 
 
 def _metrics(tail: dict[str, Any] | None) -> Iterator[str]:
@@ -97,6 +104,12 @@ def _metrics(tail: dict[str, Any] | None) -> Iterator[str]:
     last = tail["last"] or {}
     shown = ", ".join(f"{words} {last[key]}" for key, words in _SHOWN if key in last)
     yield f"metrics: {tail['count']:,} records; the last: {shown or '-'}"
+
+
+def _parent(ancestor: dict[str, Any]) -> str:
+    sealed = "sealed" if ancestor["seal_sha256"] else f"not sealed: {ancestor['state']}"
+    slice_id = ancestor["slice_id"]
+    return (f"slice {slice_id} of " if slice_id else "run ") + f"{ancestor['run_id']} ({sealed})"
 
 
 def _versions(summary: dict[str, Any]) -> str:

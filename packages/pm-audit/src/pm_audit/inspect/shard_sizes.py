@@ -5,22 +5,27 @@ from typing import Any
 
 from pm_frames.errors import BundleError, MissingFile
 from pm_frames.layout import Version, header_size, idx_size
+from pm_frames.paths import archived_path
 from pm_frames.shard import Shard
+from pm_frames.window import Window
 
 
 def shard_summary(shard: Shard, run_dir: Path, problems: list[str]) -> dict[str, Any]:
     """Return records, bytes and first and last stamps of a shard; what cannot be told is None.
 
     `records` are the whole entries of the idx, `whole_frames` those of them of which the frame is whole,
-    `unindexed_bytes` what .frames holds beyond them. Appends to `problems` what a reader has to know.
+    `unindexed_bytes` what .frames holds beyond them. Of an archived shard `frames_bytes` is what it was before. Appends to `problems` what a reader has to know.
     """
+    archived = archived_path(shard.frames_path)
+    packed = archived.is_file() and not shard.frames_path.exists()
     found: dict[str, Any] = {
-        "frames_path": _relative(shard.frames_path, run_dir),
+        "frames_path": _relative(archived if packed else shard.frames_path, run_dir),
         "idx_path": _relative(shard.idx_path, run_dir),
         "schema_version": None,
         "records": None,
         "whole_frames": None,
-        "frames_bytes": _size(shard.frames_path),
+        "frames_bytes": None if packed else _size(shard.frames_path),
+        "archived_bytes": _size(archived) if packed else None,
         "idx_bytes": _size(shard.idx_path),
         "unindexed_bytes": None,
         "rx_mono_ns_first": None,
@@ -39,6 +44,9 @@ def shard_summary(shard: Shard, run_dir: Path, problems: list[str]) -> dict[str,
 
 def _read(shard: Shard, found: dict[str, Any], problems: list[str]) -> None:
     version = found["schema_version"] = int(shard.version)
+    if found["frames_bytes"] is None:
+        with Window(shard.frames_path) as window:
+            found["frames_bytes"] = window.size
     records = found["records"] = len(shard)
     pairs = found["whole_frames"] = shard.pairs()
     end = 0

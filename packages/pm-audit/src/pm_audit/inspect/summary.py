@@ -5,18 +5,20 @@ allowed to be; it is told in `problems`.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pm_audit.evidence import Lines
+from pm_audit.figures import RunlogFigures
 from pm_audit.inspect.ndjson_tail import ndjson_tail
 from pm_audit.inspect.shard_sizes import shard_summary
 from pm_frames import paths
 from pm_frames.bundle import Bundle, RunState, open_bundle, read_json
 from pm_frames.command import ExitCode, severest
 from pm_frames.errors import BundleError, MissingFile
-from pm_frames.runlog import read_runlog
+from pm_frames.provenance import EmitWindow, Provenance
 
-SLICE = "slice.json"
 PROBLEMS_MAX = 100
 
 
@@ -32,11 +34,14 @@ def inspect_run(run_dir: Path) -> dict[str, Any]:
     manifest = _document(run_dir / paths.MANIFEST, problems, codes, needed=True)
     seal = _document(run_dir / paths.SEAL, problems, codes) or None
     fatal = _document(run_dir / paths.FATAL, problems, codes) or None
-    origin = _document(run_dir / SLICE, problems, codes) or None
+    provenance = _provenance(bundle, problems, codes)
+    window = provenance and provenance.window
+    merged = _document(run_dir / paths.MERGE, problems, codes) or None
     state = bundle.state()
     shards = _shards(bundle, manifest, problems)
-    runlog = _runlog(bundle, problems)
-    if state is RunState.CRASHED and origin is None:
+    runlog = _runlog(bundle, window, problems)
+    pinned = manifest.get("pinned_tokens") or []
+    if state is RunState.CRASHED:
         problems.append("seal.json: not there; the run was not closed cleanly")
     return {
         "run_dir": str(run_dir),
@@ -48,13 +53,16 @@ def inspect_run(run_dir: Path) -> dict[str, Any]:
         "previous_run_id": manifest.get("previous_run_id"),
         "t0_wall_ns_utc": manifest.get("t0_wall_ns_utc"),
         "t0_mono_ns": manifest.get("t0_mono_ns"),
-        "duration_ns": duration_ns(manifest, seal, shards["by_shard"].values()),
+        "duration_ns": duration_ns(
+            manifest, seal, shards["by_shard"].values(), window, merged=merged is not None
+        ),
         "stop_reason": (seal or {}).get("stop_reason"),
         "fatal": fatal and {key: fatal.get(key) for key in ("fatal_reason", "fatal_message")},
-        "slice": origin,
+        "slice": provenance and dict(provenance.document),
+        "merged": merged and _part_names(merged),
         "universe": {
             "generations": len(bundle.universe_files()),
-            "tokens_at_start": len(manifest.get("pinned_tokens") or ()),
+            "tokens_at_start": len(pinned) if isinstance(pinned, list) else None,
         },
         "shards": shards,
         "metrics": _metrics(bundle, problems),
@@ -65,13 +73,43 @@ def inspect_run(run_dir: Path) -> dict[str, Any]:
     }
 
 
-def duration_ns(manifest: dict[str, Any], seal: dict[str, Any] | None, shards: Any) -> int | None:
-    """Return how long a run lasted by its monotonic clock: to the seal, else to its last frame."""
+def duration_ns(
+    manifest: Mapping[str, Any],
+    seal: Mapping[str, Any] | None,
+    shards: Iterable[Mapping[str, Any]],
+    window: EmitWindow | None = None,
+    *,
+    merged: bool = False,
+) -> int | None:
+    """Return how long a run lasted by its monotonic clock: to the seal, else to its last frame.
+
+    Of a slice the length of its `window`. The seal of a slice or a merged bundle says when that was made.
+    """
     begin = manifest.get("t0_mono_ns")
     ends = [shard["rx_mono_ns_last"] for shard in shards if shard["rx_mono_ns_last"] is not None]
     closed = (seal or {}).get("closed_mono_ns")
-    end = closed if isinstance(closed, int) else max(ends, default=None)
-    return end - begin if isinstance(begin, int) and isinstance(end, int) else None
+    made_later = merged or window is not None
+    end = closed if isinstance(closed, int) and not made_later else max(ends, default=None)
+    if window is not None:
+        begin = max(window.from_mono_ns, begin if isinstance(begin, int) else 0)
+        end = end if window.before_mono_ns is None else window.before_mono_ns
+    return max(0, end - begin) if isinstance(begin, int) and isinstance(end, int) else None
+
+
+def _provenance(bundle: Bundle, problems: list[str], codes: list[int]) -> Provenance | None:
+    try:
+        return bundle.provenance
+    except (BundleError, OSError) as error:
+        problems.append(str(error))
+        codes.append(ExitCode.CORRUPT)
+        return None
+
+
+def _part_names(merged: Mapping[str, Any]) -> list[str]:
+    """Return the parts of a merged bundle as people call them."""
+    parts = merged.get("parts")
+    sound = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return [str(part.get("slice_id") or part.get("run_id")) for part in sound]
 
 
 def _document(
@@ -115,6 +153,7 @@ def _shards(bundle: Bundle, manifest: dict[str, Any], problems: list[str]) -> di
         "records": total("records"),
         "frames_bytes": total("frames_bytes"),
         "idx_bytes": total("idx_bytes"),
+        "archived_bytes": total("archived_bytes"),
         "by_shard": found,
     }
 
@@ -146,39 +185,26 @@ def _tail(path: Path, run_dir: Path, problems: list[str]) -> dict[str, Any] | No
     return {"path": name, "count": tail.lines, "last": last}
 
 
-def _runlog(bundle: Bundle, problems: list[str]) -> dict[str, Any] | None:
+def _runlog(
+    bundle: Bundle, window: EmitWindow | None, problems: list[str]
+) -> dict[str, Any] | None:
     """Return how often each record type occurs, and the connections that were lost, by trigger."""
     types: Counter[str] = Counter()
-    faults: Counter[str] = Counter()
-    planned = damaged = 0
-    try:
-        reader = read_runlog(bundle.runlog_path)
-    except MissingFile:
+    figures, lines = RunlogFigures(window), Lines()
+    for record in lines.records(bundle.runlog_path):
+        types[str(record.get("record_type"))] += 1
+        figures.add(record)
+    if not lines.present:
         return None
-    with reader:
-        while True:
-            try:
-                record = next(reader)
-            except StopIteration:
-                break
-            except BundleError as error:
-                damaged += 1
-                if damaged == 1:
-                    problems.append(str(error))
-                continue
-            kind = str(record.get("record_type"))
-            types[kind] += 1
-            if kind == "disconnect" and record.get("planned"):
-                planned += 1
-            elif kind == "disconnect":
-                faults[str(record.get("trigger"))] += 1
-    if reader.torn_bytes:
-        problems.append(f"{paths.RUNLOG}: ends with {reader.torn_bytes} bytes of a line")
+    problems += lines.problems[:1]
+    if lines.torn_bytes:
+        problems.append(f"{paths.RUNLOG}: ends with {lines.torn_bytes} bytes of a line")
+    faults = Counter(outage.trigger or "not_told" for outage in figures.outages)
     return {
         "path": paths.RUNLOG,
         "records": dict(sorted(types.items())),
         "disconnects_by_fault": dict(sorted(faults.items())),
-        "disconnects_planned": planned,
-        "damaged_lines": damaged,
-        "torn_bytes": reader.torn_bytes,
+        "disconnects_planned": figures.planned.total(),
+        "damaged_lines": lines.damaged,
+        "torn_bytes": lines.torn_bytes,
     }

@@ -43,10 +43,10 @@ class _Shard:
     why: str | None
 
     def turn(self, link: Link, at: int, why: str | None = None) -> None:
+        mended_before = at < self.since
         at = max(at, self.since)
-        if (
-            at > self.since or self.link is Link.FAULT
-        ):  # a loss that was mended at once is one still
+        # A loss that was mended at once is one still, but not one that was over before the start.
+        if at > self.since or (self.link is Link.FAULT and not mended_before):
             self.bands.append((self.link, self.since, at, self.why))
         self.link, self.since, self.why = link, at, why
 
@@ -67,6 +67,7 @@ def connection_bands(
         shard_id, at = whole(record, "shard_id"), whole(record, "ts_mono_ns")
         if shard_id is None or at is None:
             continue
+        at = min(at, end_mono_ns)
         shard = shards.setdefault(shard_id, _Shard(start_mono_ns))
         if kind == "ws_connect":
             if shard.link is Link.CONNECTED:

@@ -13,9 +13,9 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from pm_audit.inspect.frame_formats import wall_text
 from pm_audit.inspect.pages import length_text
 from pm_audit.latency.report_text import value_text
+from pm_audit.wall_clock import wall_text
 
 Report = Mapping[str, Any]
 ROWS_MAX = 100
@@ -101,6 +101,8 @@ def _when(report: Report) -> str:
     ]
     if report["t0_wall_ns_utc"] is not None:
         words.insert(1, f"from {wall_text(report['t0_wall_ns_utc'], digits=0)}")
+    if report["slice_id"] is not None:
+        words.insert(0, f"slice {report['slice_id']}")
     return escape(", ".join(words))
 
 

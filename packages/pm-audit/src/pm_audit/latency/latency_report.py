@@ -59,6 +59,7 @@ def latency_report(readings: RunReadings, run_dir: Path, profile: Profile) -> di
         "report_version": VERSION,
         "run_dir": str(run_dir),
         "run_id": evidence.run_id,
+        "slice_id": evidence.slice_id,
         "state": str(evidence.state),
         "t0_wall_ns_utc": readings.wall_ns(readings.start_mono_ns),
         "start_mono_ns": readings.start_mono_ns,
@@ -194,7 +195,7 @@ def _startup(readings: RunReadings) -> dict[str, Any]:
 
 def _midrun(readings: RunReadings) -> dict[str, Any]:
     outages = readings.evidence.connections.outages
-    lengths = [_length_ns(outage, readings.end_mono_ns) for outage in outages]
+    lengths = [_length_ns(outage, readings) for outage in outages]
     by_shard: dict[str, dict[str, Any]] = {}
     for outage, length in zip(outages, lengths, strict=True):
         one = by_shard.setdefault(_name(outage.shard_id), {"incidents": 0, "time_s_total": 0.0})
@@ -212,9 +213,11 @@ def _midrun(readings: RunReadings) -> dict[str, Any]:
     }
 
 
-def _length_ns(outage: Outage, end_mono_ns: int) -> int:
-    length = outage.duration_ns
-    return max(0, end_mono_ns - outage.since_mono_ns) if length is None else length
+def _length_ns(outage: Outage, readings: RunReadings) -> int:
+    """Return how long an outage was within what is told of."""
+    end = readings.end_mono_ns
+    until = end if outage.until_mono_ns is None else min(outage.until_mono_ns, end)
+    return max(0, until - max(outage.since_mono_ns, readings.start_mono_ns))
 
 
 def _gaps(readings: RunReadings) -> Iterable[dict[str, Any]]:

@@ -11,7 +11,8 @@ Report = Mapping[str, Any]
 def report_text(report: Report) -> Iterator[str]:
     """Yield the lines of `latency_report.txt`."""
     gates = report["gates"]
-    yield f"Latency report of {report['run_id']} ({report['state']})"
+    part = f", slice {report['slice_id']}" if report["slice_id"] else ""
+    yield f"Latency report of {report['run_id']}{part} ({report['state']})"
     yield f"{report['duration_s']:,.1f} s, {report['intervals']:,} intervals of metrics"
     yield ""
     yield f"Gates, profile {gates['profile']}: " + ("all passed" if gates["ok"] else "FAILED")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pm_audit.evidence import Evidence, Lines, gather
@@ -15,6 +16,7 @@ from pm_audit.latency.readings import GlobalReadings, ShardReadings
 from pm_audit.verification import Verification
 from pm_frames.bundle import Bundle
 from pm_frames.errors import BundleError
+from pm_frames.provenance import EmitWindow
 
 NOT_VERIFIED = Verification(None, "pm-latency-report does not verify; run pm-verify")
 
@@ -31,16 +33,19 @@ class RunlogReadings:
     clock_steps: list[tuple[int, int]] = field(default_factory=list)
     connections: list[Mapping[str, Any]] = field(default_factory=list)
     latest_mono_ns: int = 0
+    window: EmitWindow | None = None
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Take one record."""
+        """Take one record. Of a slice counts what is in its window; connections are open since before it."""
         kind, at = record.get("record_type"), whole(record, "ts_mono_ns")
         self.latest_mono_ns = max(self.latest_mono_ns, at or 0)
-        if kind == "heartbeat":
+        if kind in ("shard_open", "ws_connect", "disconnect"):
+            self.connections.append(record)
+        elif self.window is not None and at is not None and not self.window.holds(at):
+            return
+        elif kind == "heartbeat":
             stamp = whole(record, "hb_mono_ns")
             self.heartbeats_mono_ns += [] if stamp is None else [stamp]
-        elif kind in ("shard_open", "ws_connect", "disconnect"):
-            self.connections.append(record)
         elif kind == "universe_refresh":
             took = number(record, "duration_ms")
             self.refresh_ms += [] if took is None else [took]
@@ -83,32 +88,36 @@ def read_run(bundle: Bundle) -> RunReadings:
     except BundleError as error:
         manifest = {}
         problems.append(str(error))
-    evidence = gather(bundle, NOT_VERIFIED, threshold_ns=DEFAULT_THRESHOLD_NS)
-    metrics = GlobalReadings(_told(bundle, bundle.global_metrics_path.name, problems))
+    metrics = GlobalReadings()
+    runlog = RunlogReadings(window=bundle.emit_window)
+    evidence = gather(
+        bundle, NOT_VERIFIED, threshold_ns=DEFAULT_THRESHOLD_NS,
+        also_runlog=runlog.add, also_metrics=metrics.add,
+    )  # fmt: skip
+    problems += _problems(bundle.global_metrics_path, evidence.metrics_lines)
     shards = {
-        shard.shard_id: ShardReadings(
-            _told(bundle, bundle.shard_metrics_path(shard.shard_id).name, problems)
-        )
+        shard.shard_id: ShardReadings(_told(bundle.shard_metrics_path(shard.shard_id), problems))
         for shard in bundle.shards()
     }
-    runlog = RunlogReadings()
-    lines = Lines()
-    for record in lines.records(bundle.runlog_path):
-        runlog.add(record)
-    problems += lines.problems
+    problems += evidence.runlog.problems
     start, end = _ends(bundle, manifest, metrics, runlog)
     bands = connection_bands(runlog.connections, start, end)
     return RunReadings(evidence, manifest, metrics, shards, runlog, bands, start, end, problems)
 
 
-def _told(bundle: Bundle, name: str, problems: list[str]) -> Iterator[dict[str, Any]]:
+def _told(path: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
     lines = Lines()
-    yield from lines.records(bundle.global_metrics_path.with_name(name))
+    yield from lines.records(path)
+    problems += _problems(path, lines)
+
+
+def _problems(path: Path, lines: Lines) -> Iterator[str]:
+    """Yield what is wrong with a metrics file that was read to its end."""
     if not lines.present:
-        problems.append(f"metrics/{name}: not there")
+        yield f"metrics/{path.name}: not there"
     if lines.torn_offset is not None:
-        problems.append(f"metrics/{name}: torn last line at offset {lines.torn_offset}")
-    problems += lines.problems
+        yield f"metrics/{path.name}: torn last line at offset {lines.torn_offset}"
+    yield from lines.problems
 
 
 def _ends(
@@ -122,8 +131,8 @@ def _ends(
     stamps = [*runlog.heartbeats_mono_ns[:1], *metrics.mono_ns[:1]]
     first = min(stamps, default=0) if start is None else start
     last = max(runlog.latest_mono_ns, metrics.mono_ns[-1] if metrics else 0, first)
-    window = getattr(bundle, "emit_window", None)
+    window = bundle.emit_window
     if window is not None:
-        first = max(first, window[0])
-        last = last if window[1] is None else min(last, window[1])
+        first = max(first, window.from_mono_ns)
+        last = last if window.before_mono_ns is None else window.before_mono_ns
     return first, max(first, last)

@@ -1,11 +1,12 @@
 """The runlog itself, and what it claims about the frames."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pm_frames.bundle import RunState
 from pm_frames.paths import RUNLOG
-from pm_verify.evidence import Evidence
+from pm_verify.evidence import Evidence, part_shards
 from pm_verify.findings import Code, Finding, Scene
+from pm_verify.runlog_claims import Counts
 
 
 def check_runlog(evidence: Evidence) -> Iterator[Finding]:
@@ -31,24 +32,50 @@ def check_claims(evidence: Evidence) -> Iterator[Finding]:
 
     This is all that can tell a pair from which whole frames were cut consistently, when no seal
     states the counts. After a repair the counts are those of its parent, and what became of them is in
-    repair.json; the repair has a seal of its own.
+    repair.json; the repair has a seal of its own. Those of a slice are those of the whole run.
     """
-    if evidence.repaired:
+    if evidence.repaired or evidence.sliced:
         return
-    claims, known = evidence.runlog, evidence.frames_known()
+    yield from _check_counts(evidence, evidence.runlog, evidence.results.keys())
+    for part, counts in sorted(evidence.runlog.parts.items()):
+        shards = part_shards(evidence.merge, part)
+        if shards is not None:
+            yield from _check_counts(evidence, counts, shards, f"of part {part}")
+    yield from _check_last_stamps(evidence)
+
+
+def _check_counts(
+    evidence: Evidence, claims: Counts, shards: Iterable[int], detail: str = ""
+) -> Iterator[Finding]:
+    known = evidence.frames_known(shards)
     if known < claims.durable_frames_total:
         yield evidence.scene.finding(
-            Code.DURABLE_FRAMES_LOST, "capture", expected=claims.durable_frames_total, found=known
+            Code.DURABLE_FRAMES_LOST,
+            "capture",
+            detail=detail,
+            expected=claims.durable_frames_total,
+            found=known,
         )
     elif known < claims.frames_total:
         yield evidence.scene.finding(
-            Code.RECORDED_FRAMES_LOST, "capture", expected=claims.frames_total, found=known
+            Code.RECORDED_FRAMES_LOST,
+            "capture",
+            detail=detail,
+            expected=claims.frames_total,
+            found=known,
         )
     if claims.stop_frames is not None and known > claims.stop_frames:
         yield evidence.scene.finding(
-            Code.FRAMES_UNCOUNTED, "capture", expected=claims.stop_frames, found=known
+            Code.FRAMES_UNCOUNTED,
+            "capture",
+            detail=detail,
+            expected=claims.stop_frames,
+            found=known,
         )
-    for shard, stamp in sorted(claims.last_stamps.items()):
+
+
+def _check_last_stamps(evidence: Evidence) -> Iterator[Finding]:
+    for shard, stamp in sorted(evidence.runlog.last_stamps.items()):
         result = evidence.results.get(shard)
         last = result.rx_mono_ns_last if result else None
         if result and (last is None or last < stamp):

@@ -1,0 +1,243 @@
+"""The hot path and the readable engine are one function: equal bytes and equal summaries for every input."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundles import T0, FrameSpec, Made, Maker, book, change, compact, price_change, subscribed
+
+from pm_frames.layout import Flag
+from pm_replay.batch_engine import BatchEngine
+from pm_replay.engine import Engine
+from pm_replay.pipeline import Request, Result, replay
+from pm_replay.report import summary
+from pm_replay.telling import Options
+
+PAIRS = (("11", "12"), ("21", "22"), ("31", "32"))
+PRICES = [f"0.{cents:02d}" for cents in range(1, 100)]
+
+
+def both(made: Made, request: Request) -> tuple[tuple[Result, bytes], tuple[Result, bytes]]:
+    """Replay by the hot path and by the reference."""
+    told: list[tuple[Result, bytes]] = []
+    for make_engine in (BatchEngine, Engine):
+        out: list[bytes] = []
+        result = replay(made.bundle, request, out.append, make_engine=make_engine)
+        told.append((result, b"".join(out)))
+    return told[0], told[1]
+
+
+def lines(result: Result) -> str:
+    line = summary(result, "run", elapsed_ms=0, profile="full", code=0)
+    del line["quick_frames"]
+    return json.dumps(line, sort_keys=True)
+
+
+def assert_equal(made: Made, request: Request) -> int:
+    """Return how many frames the hot path took."""
+    (quick, quick_bytes), (reference, reference_bytes) = both(made, request)
+    assert quick_bytes == reference_bytes
+    assert lines(quick) == lines(reference)
+    assert reference.engine.quick == 0
+    return quick.engine.quick
+
+
+class Venue:
+    """Frames of three markets: mostly usual changes, and everything that is not."""
+
+    def __init__(self, seed: int) -> None:
+        self.source = random.Random(seed)
+        self.now = T0 + 100
+        self.ts = 1_790_000_000_000
+        self.books: dict[str, tuple[dict[int, str], dict[int, str]]] = {}  # bids, asks; by cents
+
+    def payload(self) -> bytes:
+        source = self.source
+        self.ts += source.random() < 0.4
+        if source.random() < 0.08:
+            return compact(self.whole(source.choice(source.choice(PAIRS))))
+        value = self.usual()
+        if source.random() < 0.6:
+            return compact(value)
+        return self.damaged(value)
+
+    def whole(self, token: str) -> dict[str, Any]:
+        at = self.source.randrange(20, 80)
+        bids = {at - i: str(i + 1) for i in range(self.source.randrange(4))}
+        asks = {at + 1 + i: str(i + 2) for i in range(self.source.randrange(4))}
+        self.books[token] = (bids, asks)
+        texts = ({PRICES[cents - 1]: size for cents, size in side.items()} for side in (bids, asks))
+        return book(token, *texts, ts=str(self.ts), hash=self.hash())
+
+    def top(self, token: str) -> tuple[str, str]:
+        """Return the best prices as the venue states them; now and then it states something else."""
+        if self.source.random() < 0.15:
+            return self.source.choice(("", "0", "0.45")), self.source.choice(("", "1", "0.55"))
+        bids, asks = self.books[token]
+        bid = PRICES[max(bids) - 1] if bids else ""
+        return bid, PRICES[min(asks) - 1] if asks else ""
+
+    def hash(self) -> str:
+        return self.source.choice(("a", "b", "c"))
+
+    def usual(self) -> dict[str, Any]:
+        source = self.source
+        pair = source.choice(PAIRS)
+        cents = source.randrange(35, 66)
+        size = source.choice(("0", "0", "5", "7.25", "1000000"))
+        changes = []
+        sides = source.choice((("BUY", "SELL"), ("SELL", "BUY")))
+        for token, at, side in zip(pair, (cents, 100 - cents), sides, strict=True):
+            levels = self.books[token][side == "SELL"]
+            if size == "0":
+                levels.pop(at, None)
+            else:
+                levels[at] = size
+            bid, ask = self.top(token)
+            changes.append(
+                change(token, PRICES[at - 1], size, side, hash=self.hash(), bid=bid, ask=ask)
+            )
+        return price_change(*changes, ts=str(self.ts))
+
+    def damaged(self, value: dict[str, Any]) -> bytes:
+        """Return the frame with one thing about it unusual, or wrong."""
+        source = self.source
+        one = source.choice(value["price_changes"])
+        edits: list[Callable[[], Any]] = [
+            lambda: one.update(price=source.choice(("2", "-1", "x", "", "0", ".5", "5e-1", "0.500"))),
+            lambda: one.update(size=source.choice(("x", "-1", "", "1e3", "0.0000001", "9" * 30))),
+            lambda: one.update(side=source.choice(("BUY", "SELL", "buy", ""))),
+            lambda: one.update(asset_id=source.choice(("11", "99", "", "a|b", "31"))),
+            lambda: one.update(hash=None),
+            lambda: one.update(best_bid=None),
+            lambda: one.update(best_bid=None, best_ask=None),
+            lambda: one.update(best_ask=source.choice(("0.5e0", "abc", "1", "0"))),
+            lambda: one.update(extra="new"),
+            lambda: one.pop(source.choice(sorted(one))),
+            lambda: one.update(price=0.5),
+            lambda: value.update(timestamp=source.choice(("", "x", str(10**12), 5))),
+            lambda: value.update(market=source.choice(("0xbb", ""))),
+            lambda: value.update(novelty=1),
+            lambda: value.pop(source.choice(sorted(value))),
+            lambda: value["price_changes"].append(dict(one)),
+            lambda: value["price_changes"].pop(),
+            lambda: value["price_changes"].clear(),
+            lambda: value.update(event_type=source.choice(("book", "novelty", "best_bid_ask"))),
+        ]  # fmt: skip
+        source.choice(edits)()
+        if source.random() < 0.7:
+            return compact(value)
+        text = json.dumps(
+            value, separators=source.choice(((",", ":"), (", ", ": "), (" ,", " : ")))
+        )
+        payload = bytearray(text.encode())
+        how = source.randrange(6)
+        if how == 0:
+            payload[source.randrange(len(payload))] = source.randrange(256)
+        elif how == 1:
+            del payload[source.randrange(len(payload)) :]
+        elif how == 2:
+            payload = bytearray(b"[" + payload + b"," + payload + b"]")
+        elif how == 3:
+            payload = bytearray(payload.replace(b'"price"', b'"price":"0.3","price"'))
+        elif how == 4:
+            payload = bytearray(payload.replace(b'"price"', b'"\\u0070rice"'))
+        return bytes(payload)
+
+    def frames(self, count: int) -> list[FrameSpec]:
+        told: list[FrameSpec] = []
+        for pair in PAIRS[:2]:
+            told += [(0, self.now, compact([self.whole(token)])) for token in pair]
+        told += [(shard, self.now, compact(self.whole(PAIRS[2][shard]))) for shard in (0, 1)]
+        for _ in range(count):
+            self.now += self.source.choice((0, 0, 1, 50))
+            shard = 1 if self.source.random() < 0.03 else 0
+            told.append((shard, self.now, self.payload()))
+        return told
+
+
+def made_of(make_bundle: Maker, seed: int, count: int = 250) -> Made:
+    frames = Venue(seed).frames(count)
+    end = frames[-1][1]
+    tokens = [token for pair in PAIRS for token in pair if token != "32"]
+    again: list[Any] = [
+        (T0 + 100 + (end - T0) // 2, "disconnect", {"shard_id": 0, "connection": 1, "planned": False}),
+        *subscribed(*tokens, at=T0 + 101 + (end - T0) // 2, connection=2),
+    ]  # fmt: skip
+    return make_bundle(
+        frames, [*subscribed(*tokens), *subscribed("32", at=T0 + 10, shard=1), *again]
+    )
+
+
+REQUESTS = [
+    Request(),
+    Request(sample_every=1),
+    Request(sample_every=0),
+    Request(sample_every=7),
+    Request(options=Options(depth=True)),
+    Request(options=Options(changes_only=True)),
+    Request(options=Options(max_events=33)),
+    Request(options=Options(full=False)),
+    Request(chosen=("11", "22")),
+    Request(from_mono_ns=T0 + 900, before_mono_ns=T0 + 3000),
+    Request(max_ns=2000),
+]
+
+
+@pytest.mark.parametrize("request_index", range(len(REQUESTS)))
+def test_both_give_the_same_whatever_is_asked_for(make_bundle: Maker, request_index: int) -> None:
+    assert_equal(made_of(make_bundle, seed=request_index), REQUESTS[request_index])
+
+
+def test_both_give_the_same_for_everything_that_can_be_wrong(make_bundle: Maker) -> None:
+    taken = sum(assert_equal(made_of(make_bundle, seed), Request()) for seed in range(100, 116))
+    assert taken > 250
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_give_the_same_without_a_runlog(make_bundle: Maker, seed: int) -> None:
+    first = (0x101, *[1] * 290)
+    made = make_bundle(Venue(seed).frames(700), flags=first)
+    assert assert_equal(made, Request()) > 10
+
+
+def test_usual_changes_are_taken_by_the_hot_path(make_bundle: Maker) -> None:
+    pair = PAIRS[0]
+    frames = [(0, T0 + 100, compact(book(token, {"0.4": "1"}, {"0.6": "1"}))) for token in pair]
+    for i in range(50):
+        one = change(pair[0], "0.45", str(i + 1), "BUY", bid="0.45", ask="0.6")
+        two = change(pair[1], "0.55", str(i + 1), "SELL", bid="0.4", ask="0.55")
+        frames.append((0, T0 + 200 + i, compact(price_change(one, two, ts=str(1790000000000 + i)))))
+    made = make_bundle(frames, subscribed(*pair))
+    assert assert_equal(made, Request()) == 49  # of the first, the texts were not known
+
+
+def test_a_hole_in_what_was_salvaged_is_not_passed_over(make_bundle: Maker) -> None:
+    pair = PAIRS[0]
+    frames: list[FrameSpec] = [
+        (0, T0 + 100, compact(book(token, {"0.4": "1"}, {"0.6": "1"}))) for token in pair
+    ]
+    for i in range(20):
+        one = change(pair[0], "0.45", str(i + 1), "BUY", bid="0.45", ask="0.6")
+        two = change(pair[1], "0.55", str(i + 1), "SELL", bid="0.4", ask="0.55")
+        payload = compact(price_change(one, two, ts=str(1790000000000 + i)))
+        flags = int(Flag.SALVAGED) | 1 if i == 10 else 1
+        frames.append((0, T0 + 200 + i, payload, flags))
+    made = make_bundle(frames, subscribed(*pair))
+    assert assert_equal(made, Request()) == 9  # not the first, and none after the hole
+    (quick, _), _ = both(made, Request())
+    assert quick.engine.counts["holes"] == 1
+
+
+def test_a_bundle_that_is_damaged_ends_both_at_the_same_event(make_bundle: Maker) -> None:
+    made = made_of(make_bundle, 7)
+    path: Path = made.path / "capture" / "shard_00.frames"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert_equal(made, Request())
