@@ -93,3 +93,24 @@ def test_one_price_is_one_level_however_it_is_written(books: RecordedBooks) -> N
     books.frame(0, frame(event))
     found = summary(books)
     assert (found["bids"], found["timestamp"]) == ([{"price": "0.5", "size": "9"}], "1001")
+
+
+def test_a_side_that_is_not_there_is_not_an_empty_one(books: RecordedBooks) -> None:
+    half = book()
+    del half["asks"]
+    books.frame(0, frame(half))
+    assert books.summary("1") is None
+    books.frame(0, frame(book()))
+    books.frame(0, frame({**half, "bids": []}))
+    assert summary(books)["bids"] == [{"price": "0.50", "size": "7"}]
+
+
+def test_a_change_of_no_side_changes_none(books: RecordedBooks) -> None:
+    books.frame(0, frame(book()))
+    for side in ("buy", "", "ASK"):
+        change = {"asset_id": "1", "price": "0.60", "size": "9", "side": side}
+        books.frame(0, frame({"event_type": "price_change", "price_changes": [change]}))
+    assert (summary(books)["bids"], summary(books)["asks"]) == (
+        [{"price": "0.50", "size": "7"}],
+        [],
+    )

@@ -4,6 +4,8 @@ from pm_mock.recorded_message import events_of
 
 BOOK = b'{"event_type":"book","asset_id":"1","bids":[{"price":"0.1","size":"2"}],"asks":[]}'
 
+DEEP = b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
 
 def test_one_event_that_cannot_be_read_spoils_no_other() -> None:
     [event] = events_of(BOOK)
@@ -12,7 +14,9 @@ def test_one_event_that_cannot_be_read_spoils_no_other() -> None:
         assert [each.asset_id for each in events_of(b"[" + bad + b"," + BOOK + b"]")] == ["1"]
 
 
-@pytest.mark.parametrize("payload", [b"PONG", b"", b"[]", b"\xff", b'{"asset_id":"\xff"}', b"[1,"])
+@pytest.mark.parametrize(
+    "payload", [b"PONG", b"", b"[]", b"\xff", b'{"asset_id":"\xff"}', b"[1,", DEEP]
+)
 def test_what_holds_no_event(payload: bytes) -> None:
     assert events_of(payload) == []
 

@@ -170,3 +170,39 @@ def test_nothing_is_written_into_the_bundle(made: Made) -> None:
     before = {path: path.stat().st_mtime_ns for path in made.path.rglob("*")}
     run(made.path)
     assert {path: path.stat().st_mtime_ns for path in made.path.rglob("*")} == before
+
+
+def test_nothing_is_written_into_any_bundle(made: Made, make_bundle: Maker) -> None:
+    other = make_bundle([(0, T0 + 10, b"PONG")])
+    before = sorted(made.path.rglob("*")), sorted(other.path.rglob("*"))
+    evidence = (made.path / "manifest.json").read_bytes()
+    for target in (
+        made.path / "new.pmev",
+        made.path / "manifest.json",
+        other.path / "capture" / "x",
+        made.path / "capture" / ".." / "y",
+    ):
+        for flag in ("--events-out", "--verdicts"):
+            assert main([str(made.path), flag, str(target), "--force"]) == 2
+    assert (sorted(made.path.rglob("*")), sorted(other.path.rglob("*"))) == before
+    assert (made.path / "manifest.json").read_bytes() == evidence
+
+
+def test_a_refused_output_leaves_no_other_behind(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("mine")
+    new = tmp_path / "new"
+    assert (
+        main([str(made.path), "--events-out", str(new), "--verdicts", str(tmp_path / "old")]) == 2
+    )
+    assert main([str(made.path), "--events-out", str(new), "--verdicts", str(new), "--force"]) == 2
+    assert not new.exists()
+    assert (tmp_path / "old").read_text() == "mine"
+
+
+def test_a_run_that_cannot_be_read_does_not_stop_the_next(
+    made: Made, make_bundle: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = make_bundle([(0, T0 + 10, b"PONG")])
+    (bad.path / "manifest.json").write_text("{")
+    code, line = summary(capsys, bad.path, made.path)
+    assert (code, line["run_id"]) == (4, made.path.name)

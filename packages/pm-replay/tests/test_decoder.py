@@ -210,3 +210,18 @@ def test_damaged_bytes_never_raise_and_always_count(seed: int) -> None:
         after = sum(decoder.frames.values()) + decoder.decode_errors.total() + decoder.fast
         assert after - decoder.frames["fast_arrays"] == before + 1
     assert decoder.decode_errors
+
+
+def nested(depth: int) -> bytes:
+    return b'{"event_type":"odd","text":"[[[[\\"{{{{","a":' + b"[" * depth + b"]" * depth + b"}"
+
+
+def test_the_depth_that_is_read_does_not_depend_on_the_interpreter() -> None:
+    for depth in (1, 63):
+        assert [type(one).__name__ for one in Decoder().decode(nested(depth), 0, 0)] == ["Unknown"]
+    for depth in (64, 900, 100_000):
+        decoder = Decoder()
+        assert not decoder.decode(nested(depth), 0, 0)
+        assert decoder.decode_errors == {"too_deep": 1}
+    many = b"[" + b",".join([b'{"event_type":"odd"}'] * 500) + b"]"
+    assert len(Decoder().decode(many, 0, 0)) == 500

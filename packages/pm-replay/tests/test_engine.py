@@ -380,6 +380,31 @@ def test_after_a_break_changes_are_counted_and_not_told(
     assert result.engine.oracles.summary()["snapshot"] == {"equal": 0, "different": 0}
 
 
+@pytest.mark.parametrize(
+    ("bid", "ask", "asks", "settled"),
+    [
+        (None, None, {}, Settled.UNSTATED),
+        ("0.4", None, {}, Settled.SETTLED),
+        ("0.4", None, {"0.6": "1"}, Settled.UNSETTLED),
+        (None, "0.6", {"0.6": "1"}, Settled.UNSETTLED),
+        ("0.40", "0", {}, Settled.SETTLED),
+        ("4e-1", "1", {}, Settled.SETTLED),
+        ("0.4", "1.0", {"0.6": "1"}, Settled.UNSETTLED),
+        ("0.4", "junk", {}, Settled.UNSETTLED),
+    ],
+)
+def test_what_a_message_states_of_the_sides(
+    make_bundle: Maker, bid: str | None, ask: str | None, asks: dict[str, str], settled: Settled
+) -> None:
+    one: Any = {**change("1", "0.4", "2", "BUY"), "best_bid": bid, "best_ask": ask}
+    frames = [
+        (0, T0 + 10, compact(book("1", {}, asks))),
+        (0, T0 + 20, compact(price_change(one))),
+    ]
+    *_, top = make_bundle(frames, subscribed("1")).events()
+    assert (top.kind, top.bid_px_e6, top.settled) == (Kind.TOB, 400_000, settled)
+
+
 HOLE_FLAGS = int(Flag.TEXT | Flag.SALVAGED)
 
 

@@ -114,6 +114,8 @@ class RecordedBooks:
 
     def _book(self, event: Event, shard_id: int, mono_ns: int) -> None:
         token = event.asset_id
+        if event.bids is None or event.asks is None:
+            return  # half a book is none, and a side that is not there is not an empty one
         self._moved(self.continuity.book(token, shard_id, mono_ns))
         if self.lost(token) or self.continuity.shard_of(token) not in (None, shard_id):
             return
@@ -128,7 +130,10 @@ class RecordedBooks:
             book = self._books.get(token)
             if book is None or self.continuity.shard_of(token) not in (None, shard_id):
                 continue
-            put(book.bids if change.side == "BUY" else book.asks, change)
+            side = {"BUY": book.bids, "SELL": book.asks}.get(change.side)
+            if side is None:
+                continue
+            put(side, change)
             book.timestamp = str(event.timestamp)
             book.stated_hash = change.hash or event.hash
 

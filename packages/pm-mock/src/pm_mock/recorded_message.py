@@ -52,6 +52,7 @@ class Event(msgspec.Struct):
             yield self.asset_id, Change(self.price, self.size, self.side, self.asset_id, self.hash)
 
 
+_NOT_READABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _MESSAGE = msgspec.json.Decoder(Event | list[Event])
 _EVENT = msgspec.json.Decoder(Event)
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -61,7 +62,7 @@ def events_of(payload: bytes) -> list[Event]:
     """The events of a frame that can be understood, in order; one that cannot be spoils no other."""
     try:
         found = _MESSAGE.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _NOT_READABLE:
         return list(_one_by_one(payload))
     return found if isinstance(found, list) else [found]
 
@@ -69,10 +70,10 @@ def events_of(payload: bytes) -> list[Event]:
 def _one_by_one(payload: bytes) -> Iterator[Event]:
     try:
         elements = _ELEMENTS.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _NOT_READABLE:
         return
     for element in elements:
         try:
             yield _EVENT.decode(element)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except _NOT_READABLE:
             continue

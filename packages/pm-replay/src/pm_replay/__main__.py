@@ -27,11 +27,13 @@ from pm_frames.command import (
     severest,
 )
 from pm_frames.errors import BundleError, WriteFailed
+from pm_frames.paths import MANIFEST
 from pm_frames.selection import selection_arguments, selection_of
 
 if TYPE_CHECKING:
     from pm_frames.bundle import Bundle
     from pm_replay.following import Following
+    from pm_replay.interrupt import Interrupts
     from pm_replay.pipeline import Request, Source
 
 INTERRUPTED = 130
@@ -45,7 +47,8 @@ summary is on stderr. docs/spec/events.md describes the events, docs/replay.md t
   pm-replay diff monday.pmev again.pmev
 
 exit codes: 0 clean; 2 usage, or no such run; 3 the run is not sealed, or findings that were asked for, or
-(diff) the streams differ; 4 corruption; 5 the events cannot be written. Of several runs the severest.
+(diff) the streams differ; 4 corruption; 5 the events cannot be written; 130 stopped by SIGINT. Of several
+runs the severest.
 """
 
 
@@ -142,7 +145,13 @@ def replay_runs(options: argparse.Namespace) -> Iterator[int]:
     if len(runs) > 1:
         _refuse_several(options)
     for run in runs:
-        yield _replay_run(run, options)
+        try:
+            yield _replay_run(run, options)
+        except UsageError:
+            raise  # what was asked for cannot be, of whichever run
+        except BundleError as error:
+            print(f"pm-replay: {error}", file=sys.stderr)
+            yield error.exit_code
 
 
 def _refuse_several(options: argparse.Namespace) -> None:
@@ -152,21 +161,28 @@ def _refuse_several(options: argparse.Namespace) -> None:
 
 def _follow_named_on_stdin(options: argparse.Namespace) -> Iterator[int]:
     """Follow each run at once when its line comes; a run that rotates names the next one."""
+    from pm_replay.interrupt import Interrupts
+
     if sys.stdin.isatty():
         raise UsageError("no run given: name a run directory, a run id, or @last")
     data_dir = data_dir_of(options.data_dir, os.environ)
     # In `pm-capture | pm-replay --follow` the first Ctrl-C tells pm-capture to stop, and what it leaves is ours
-    # to read.
-    with first_interrupt_ignored():
+    # to read; the second one finds `interrupts`, which it puts back.
+    interrupts = Interrupts()
+    with interrupts.installed(), first_interrupt_ignored():
         for number, name in enumerate(names_from_stdin(sys.stdin)):
             if number:
                 _refuse_several(options)
-            yield _replay_run(resolve_run(name, data_dir), options)
+            yield _replay_run(resolve_run(name, data_dir), options, interrupts)
+            interrupts.between()
 
 
-def _replay_run(run: Path, options: argparse.Namespace) -> int:
+def _replay_run(
+    run: Path, options: argparse.Namespace, interrupts: Interrupts | None = None
+) -> int:
     from pm_frames.bundle import open_bundle, read_json
     from pm_frames.selection import select_tokens
+    from pm_replay.interrupt import Interrupts
     from pm_replay.oracles import SAMPLE_EVERY
     from pm_replay.pipeline import Request, mono_of, replay
     from pm_replay.report import exit_code, summary
@@ -183,6 +199,8 @@ def _replay_run(run: Path, options: argparse.Namespace) -> int:
     stop = None if options.stop is None else mono_of(bundle, parse_time(options.stop))
     if start is not None and stop is not None and stop <= start:
         raise UsageError("--to is not after --from", expected=f"after {start}", found=stop)
+    _refuse_outputs(run, options)
+    interrupts = interrupts or Interrupts()
     with ExitStack() as stack:
         sink = _sink(options, stack)
         verdicts = None
@@ -213,7 +231,8 @@ def _replay_run(run: Path, options: argparse.Namespace) -> int:
         source: Source | None = following
         if following is None and pace is None and options.cache:
             source = _checkpoint(bundle, request, options)
-        result = replay(bundle, request, sink, pace=pace, source=source)
+        with interrupts.installed():
+            result = replay(bundle, request, sink, pace=pace, source=source, interrupts=interrupts)
         elapsed_ms = (time.perf_counter_ns() - begun) // 1_000_000
     code = exit_code(result, strict_schema=options.strict_schema, following=options.follow)
     line = summary(
@@ -280,6 +299,20 @@ def _sink(options: argparse.Namespace, stack: ExitStack) -> Callable[[bytes], ob
     from pm_replay.jsonl import JsonLines
 
     return JsonLines(write)
+
+
+def _refuse_outputs(run: Path, options: argparse.Namespace) -> None:
+    """Raise `UsageError` for a file that must not be written, before the first one is."""
+    out = None if options.events_out in (None, "-") else Path(options.events_out)
+    targets = [path for path in (out, options.verdicts) if path is not None]
+    for path in targets:
+        above = path.resolve().parents
+        if run.resolve() in above or any((each / MANIFEST).is_file() for each in above):
+            raise UsageError("nothing is written into a bundle: choose another place", path=path)
+        if path.exists() and not options.force:
+            raise UsageError("exists; --force writes over it", path=path)
+    if len({path.resolve() for path in targets}) < len(targets):
+        raise UsageError("--events-out and --verdicts are one file", path=out)
 
 
 def _output(path: Path, *, force: bool) -> IO[bytes]:

@@ -21,7 +21,7 @@ class Side:
         levels = {prices[level.price]: sizes[level.size] for level in given}
         self.invalid = 0
         # A repeated price takes its last size, as an object of JSON would.
-        if BAD in levels or (levels and min(levels.values()) <= 0):
+        if len(levels) < len(given) or BAD in levels or (levels and min(levels.values()) <= 0):
             # Careful from here: what is invalid is left out and counted, size 0 is no level.
             levels = {}
             for level in given:

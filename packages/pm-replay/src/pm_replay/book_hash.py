@@ -54,7 +54,7 @@ def find_terms(
 
     The recipe of before December 2025, nine fields without the trade price, is tried too.
     """
-    body = hashlib.sha1(_body(book).encode(), usedforsecurity=False)
+    body = hashlib.sha1(_bytes(_body(book)), usedforsecurity=False)
     for each in terms:
         risk = "true" if each.neg_risk else "false"
         middle = (
@@ -64,10 +64,15 @@ def find_terms(
         for price in (*trade_prices, None):
             digest = body.copy()
             tail = "}" if price is None else f',"last_trade_price":"{price}"}}'
-            digest.update((middle + tail).encode())
+            digest.update(_bytes(middle + tail))
             if digest.hexdigest() == stated:
                 return each
     return None
+
+
+def _bytes(text: str) -> bytes:
+    # JSON can say half of a surrogate pair, which has no UTF-8: such a text has no hash that could match.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def price_forms(text: str) -> tuple[str, ...]:

@@ -181,17 +181,19 @@ class FromCheckpoint:
         name = next(names, None)
         for ordinal, record in enumerate(islice(records, checkpoint.records)):
             # A record comes before the frames of its stamp.
-            while name is not None and name.mono_ns < record["ts_mono_ns"]:
-                replay.engine.name(*name_of(name))
-                name = next(names, None)
+            with replay.interrupts.deferred():
+                while name is not None and name.mono_ns < record["ts_mono_ns"]:
+                    replay.engine.name(*name_of(name))
+                    name = next(names, None)
             yield -1, ordinal, record
-        for each in chain(() if name is None else (name,), names):
-            replay.engine.name(*name_of(each))
-        for token_id, state in self._states.items():
-            _recall(replay, token_id, state)
-        for key in self._lifecycles:
-            replay.engine.lifecycles.remember(key)
-        replay.last = checkpoint.last_mono_ns
+        with replay.interrupts.deferred():
+            for each in chain(() if name is None else (name,), names):
+                replay.engine.name(*name_of(each))
+            for token_id, state in self._states.items():
+                _recall(replay, token_id, state)
+            for key in self._lifecycles:
+                replay.engine.lifecycles.remember(key)
+            replay.last = checkpoint.last_mono_ns
         shards = [
             _Rest(shard, checkpoint.ordinals.get(shard.shard_id, 0))
             for shard in self._bundle.shards()

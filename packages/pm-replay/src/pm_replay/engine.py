@@ -13,6 +13,7 @@ from typing import Any, Final
 from pm_frames.continuity import Basis, Continuity, State, Transition
 from pm_frames.events import NO_TOKEN, NONE, RUNLOG_SHARD, Kind, MarketChange, Settled
 from pm_frames.events.slots import (
+    PAYLOAD_MAX,
     SETTLED_SHIFT,
     SLOT,
     SZ_MAX,
@@ -51,6 +52,7 @@ TOB: Final = int(Kind.TOB)
 _pack: Final = SLOT.pack
 _SIDES: Final = {"BUY": 0, "SELL": 1}
 _FIRST: Final = int(Flag.FIRST)
+EVENT_TYPE_MAX: Final = 256  # characters of an unknown one that are told; the frame has all
 _SALVAGED: Final = int(Flag.SALVAGED)
 _BREAK: Final = _FIRST | _SALVAGED
 _FEE_BPS_MAX: Final = 10**9
@@ -356,6 +358,9 @@ class Engine(Telling):
         if self._filtered and not self.registry.chooses_any(facts["token_ids"]):
             return
         payload = canonical_json(facts)
+        if len(payload) > PAYLOAD_MAX:
+            self.decoder.schema_error("message_too_long")
+            return
         number = NO_TOKEN if winner is None or not winner.chosen else winner.number
         self._plain_event(
             Kind.MARKET, number, self._time(message.timestamp),
@@ -366,7 +371,8 @@ class Engine(Telling):
         self.counts["unknown"] += 1
         if not self._options.full:
             return
-        payload = canonical_json({"event_type": message.event_type})
+        name = message.event_type
+        payload = canonical_json({"event_type": None if name is None else name[:EVENT_TYPE_MAX]})
         self._plain_event(
             Kind.UNKNOWN, NO_TOKEN, self._time(message.timestamp),
             (len(payload), 0, NONE, NONE), 0, payload,

@@ -17,7 +17,7 @@ from pm_frames.histogram import LogHistogram
 from pm_frames.lock import is_locked
 from pm_frames.merge import Item
 from pm_frames.runlog import RunlogReader
-from pm_replay.pipeline import Replay, WantedRecords
+from pm_replay.pipeline import Replay, WantedRecords, refuse_shard
 
 POLL_S = 0.01  # between two looks at a run that has nothing new
 
@@ -55,7 +55,8 @@ class Following:
         while not follower.ended:
             taken = follower.taken
             for each in follower.round():
-                item = each[2]
+                shard, _, item = each
+                refuse_shard(shard, bundle.path)
                 if isinstance(item, Frame):
                     # Stamps of another boot, or another machine, are not of this clock.
                     lag.record(max(0, now() - item.rx_mono_ns))
@@ -64,7 +65,8 @@ class Following:
                 if not seal.exists():
                     self.events_before_seal = replay.engine.seq
                 if follower.taken == taken:
-                    replay.writer.flush()
+                    with replay.interrupts.deferred():
+                        replay.writer.flush()
                     self._wait()
         replay.state = bundle.state()
 

@@ -7,6 +7,7 @@ their text, so that no float is ever made of them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from pm_replay.messages import (
 Count = Callable[[str], None]
 
 TOKEN_KEYS: Final = ("asset_id", "token_id", "tokenId", "assetId")
+DEPTH_MAX: Final = 64  # of arrays and objects in a payload; the venue's are 4 deep
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]', re.DOTALL)
 _BID_KEYS: Final = ("bids", "buys")
 _ASK_KEYS: Final = ("asks", "sells")
 
@@ -50,6 +53,8 @@ def _no_constant(text: str) -> str:
 
 def load(payload: bytes) -> Any:
     """Return the JSON value of a payload with its numbers as `Number`; raise `NotReadable`."""
+    if _is_too_deep(payload):
+        raise NotReadable("too_deep")
     try:
         return json.loads(
             payload.decode("utf-8"),
@@ -59,10 +64,23 @@ def load(payload: bytes) -> Any:
         )
     except UnicodeDecodeError:
         raise NotReadable("not_utf8") from None
-    except RecursionError:
-        raise NotReadable("too_deep") from None
     except ValueError:
         raise NotReadable("not_json") from None
+
+
+def _is_too_deep(payload: bytes) -> bool:
+    # Python's own limit depends on its version and on who calls; what is told must not.
+    if payload.count(b"[") + payload.count(b"{") <= DEPTH_MAX:
+        return False
+    depth = 0
+    for match in _BRACKETS.finditer(payload):
+        if match[1]:
+            depth += 1
+            if depth > DEPTH_MAX:
+                return True
+        elif match[0] in b"]}":
+            depth -= 1
+    return False
 
 
 def messages(value: Any, count: Count) -> Iterator[Message]:

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 from pm_frames import RunState as BundleState
 from pm_frames.bundle import Bundle, read_json
 from pm_frames.command import TimePoint, UsageError
-from pm_frames.continuity import Basis
-from pm_frames.errors import BundleError
-from pm_frames.events import EndReason, EventWriter, Header, RunState
+from pm_frames.continuity import Basis, State
+from pm_frames.errors import BundleError, MissingFile
+from pm_frames.events import RUNLOG_SHARD, EndReason, EventWriter, Header, RunState
 from pm_frames.events.event_writer import FLUSH_PIECES, Sink
 from pm_frames.frames import Frame
 from pm_frames.merge import Item
@@ -20,18 +20,20 @@ from pm_frames.rows import FrameRow, Row
 from pm_frames.runlog import RunlogReader
 from pm_replay.batch_engine import BatchEngine
 from pm_replay.engine import Engine
+from pm_replay.interrupt import Interrupts
 from pm_replay.oracles import SAMPLE_EVERY, Oracles
 from pm_replay.registry import Registry
 from pm_replay.telling import Options
 from pm_replay.verdicts import Verdicts
 
 RECORD_TYPES: Final = CONTINUITY | {"universe_refresh", "heartbeat"}
-NEVER: Final = 2**64  # no stamp is as late
+NEVER: Final = 2**63  # ns; no clock gets there, and no event can say it
 APPLIED: Final = "APPLIED"
 LOOK_AHEAD: Final = 4096  # records in which a runlog must name a subscription to be judged by
 
 Pace = Callable[[Iterable[tuple[int, int, Item]]], Iterator[tuple[int, int, Item]]]
 
+_UNHEARD: Final = {Basis.RUNLOG: State.UNSUBSCRIBED, Basis.FLAGS: State.UNKNOWN}
 _STATES: Final = {
     BundleState.RUNNING: RunState.RUNNING,
     BundleState.ENDED: RunState.ENDED,
@@ -82,14 +84,16 @@ def replay(
     pace: Pace | None = None,
     source: Source | None = None,
     make_engine: type[Engine] = BatchEngine,
+    interrupts: Interrupts | None = None,
 ) -> Result:
     """Replay a run into a sink, to its END. What the sink raises comes through.
 
     Damage does not raise: the stream ends there with the reason ERROR, and the error is in the result.
     `source` is a checkpoint (`pm_replay.checkpoints`), or what follows (`pm_replay.following`).
     `make_engine` is `Engine` where the reference itself is wanted; both give the same bytes.
+    `interrupts`, if it is the handler of SIGINT, lets it end the replay between two frames only.
     """
-    return Replay(bundle, request, sink, pace, source, make_engine).run()
+    return Replay(bundle, request, sink, pace, source, make_engine, interrupts).run()
 
 
 def window_start(bundle: Bundle, request: Request) -> int | None:
@@ -105,6 +109,15 @@ def one_by_one(items: Iterable[tuple[int, int, Item]]) -> Iterator[Sequence[Row]
             yield [(item.rx_mono_ns, shard, ordinal, item.flags, item.payload)]
         else:
             yield [(item["ts_mono_ns"], shard, ordinal, 0, item)]
+
+
+def refuse_shard(shard_id: int, path: Path) -> None:
+    """Raise `BundleError` for a shard whose number no event can say."""
+    if shard_id >= RUNLOG_SHARD:
+        raise BundleError(
+            "no event can name such a shard",
+            path=path, expected=f"below {RUNLOG_SHARD}", found=shard_id,
+        )  # fmt: skip
 
 
 def mono_of(bundle: Bundle, point: TimePoint) -> int:
@@ -173,9 +186,11 @@ class Replay:
         pace: Pace | None,
         source: Source | None = None,
         make_engine: type[Engine] = BatchEngine,
+        interrupts: Interrupts | None = None,
     ) -> None:
         self.pace = pace
         self.source = source
+        self.interrupts = interrupts or Interrupts()
         self.bundle = bundle
         self.request = request
         self.basis = basis_of(bundle)
@@ -184,13 +199,13 @@ class Replay:
         self.start = window_start(bundle, request)
         open_end = _earliest(emit_before, request.before_mono_ns)
         self.open_end = open_end
-        self.before = NEVER if open_end is None else open_end
+        self.before = NEVER if open_end is None else min(open_end, NEVER)
         verdicts = request.verdicts
         self.writer = EventWriter(
             sink, self._header(), flush_pieces=FLUSH_PIECES if pace is None else 1
         )
         self.engine: Engine = make_engine(
-            Registry(request.chosen),
+            Registry(request.chosen, _UNHEARD[self.basis]),
             self.basis,
             request.options,
             Oracles(
@@ -210,23 +225,33 @@ class Replay:
         error: BundleError | None = None
         reason = EndReason.WHOLE
         engine = self.engine
+        interrupts = self.interrupts
+        interrupts.busy = True
         try:
             self._begin()
+            interrupts.between()
             for rows in self.rows():
+                interrupts.busy = True
                 if not self.waiting and rows[-1][0] < self.before and not engine.limited:
                     self._feed(rows)
+                    interrupts.between()
                     continue
                 stopped = self._feed_one_by_one(rows)
                 if stopped is not None:
                     reason = stopped
                     break
+                interrupts.between()
             else:
+                interrupts.busy = True
                 if self.state in (BundleState.CRASHED, BundleState.FATAL) and not self.stopped:
                     engine.close(self.last or 0)
+                    if engine.full:
+                        reason = EndReason.LIMIT
         except BundleError as found:
             error, reason = found, EndReason.ERROR
         except KeyboardInterrupt:
             reason = EndReason.STOPPED
+        interrupts.busy = True
         engine.finish()
         if self.request.verdicts is not None:
             self.request.verdicts.close()
@@ -243,7 +268,7 @@ class Replay:
         t0 = _anchor(self.bundle, "t0_mono_ns") or 0
         files = self.bundle.universe_files()
         if files:
-            self.engine.universe(read_json(files[0]), t0)
+            self._universe(files[0], t0)
         wall = _anchor(self.bundle, "t0_wall_ns_utc")
         if wall is not None:
             self.engine.clock(t0, wall)
@@ -251,6 +276,8 @@ class Replay:
 
     def rows(self) -> Iterator[Sequence[Row]]:
         """Return what is fed, in its order: whole blocks, unless something happens between two items."""
+        for shard in self.bundle.shards():
+            refuse_shard(shard.shard_id, shard.frames_path)
         if self.pace is not None:
             return one_by_one(self.pace(self.items()))
         if self.source is not None:
@@ -275,8 +302,10 @@ class Replay:
 
     def _feed_one_by_one(self, rows: Sequence[Row]) -> EndReason | None:
         """Feed rows of which one may be the last, or change what is told; return why no more is to be read."""
-        for at, (stamp, shard, _, _, _) in enumerate(rows):
+        for at, (stamp, shard, ordinal, _, _) in enumerate(rows):
             if stamp >= self.before:
+                if self.before == NEVER:
+                    raise BundleError(f"shard {shard}, {ordinal}: impossible stamp", found=stamp)
                 return self._limit_reason
             if self.waiting:
                 self._look(shard, stamp)
@@ -306,11 +335,17 @@ class Replay:
             if record.get("reason") == APPLIED:
                 name = record.get("universe_file")
                 if isinstance(name, str):
-                    document = read_json(_inside(self.bundle.path, name))
-                    self.engine.universe(document, record["ts_mono_ns"])
+                    self._universe(_inside(self.bundle.path, name), record["ts_mono_ns"])
             return
         self.stopped = self.stopped or kind == "capture_stop"
         self.engine.record(ordinal, record)
+
+    def _universe(self, path: Path, mono_ns: int) -> None:
+        document = read_json(path)
+        try:
+            self.engine.universe(document, mono_ns)
+        except (ValueError, RecursionError) as error:  # NaN, 1e999, or nested without end
+            raise BundleError(f"cannot be told: {error}", path=path) from None
 
     def _header(self) -> Header:
         options = self.request.options
@@ -332,7 +367,7 @@ class Replay:
 def _anchor(bundle: Bundle, key: str) -> int | None:
     try:
         value = bundle.manifest.get(key)
-    except BundleError:
+    except MissingFile:
         return None
     ok = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
     return value if ok else None
@@ -340,7 +375,7 @@ def _anchor(bundle: Bundle, key: str) -> int | None:
 
 def _inside(run_dir: Path, name: str) -> Path:
     path = run_dir / name
-    if not path.resolve().is_relative_to(run_dir.resolve()):
+    if "\0" in name or not path.resolve().is_relative_to(run_dir.resolve()):
         raise BundleError("a universe file outside of the bundle", path=path)
     return path
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pm_frames.command import UsageError, parse_time
+from pm_frames.continuity import State
 from pm_frames.events import Kind
 from pm_frames.events.slots import canonical_json
 from pm_replay.e6 import to_e6
@@ -34,7 +35,9 @@ class Definition(NamedTuple):
 class Registry:
     """All tokens by id; `chosen` None means that every token is told."""
 
-    def __init__(self, chosen: Collection[str] | None) -> None:
+    def __init__(self, chosen: Collection[str] | None, unheard: State = State.UNSUBSCRIBED) -> None:
+        """`unheard` is the state of a token that continuity has said nothing of."""
+        self._unheard = unheard
         self._chosen = None if chosen is None else frozenset(chosen)
         self.tokens: dict[str, Token] = {}
         self.markets: dict[str, Market] = {}
@@ -149,6 +152,7 @@ class Registry:
     def _new(self, token_id: str, market: Market) -> Token:
         chosen = self._chosen is None or token_id in self._chosen
         token = Token(len(self.tokens), token_id, market, chosen=chosen)
+        token.state = self._unheard
         self.tokens[token_id] = token
         market.tokens.append(token)
         return token

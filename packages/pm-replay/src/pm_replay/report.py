@@ -77,7 +77,12 @@ def summary(
 
 
 def page(line: dict[str, Any]) -> Iterator[str]:
-    """Yield the lines of the page for people."""
+    """Yield the lines of the page for people; what a terminal would obey is escaped."""
+    for text in _lines(line):
+        yield "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _lines(line: dict[str, Any]) -> Iterator[str]:
     yield f"run {line['run_id']}: {line['run_state']}, read to its end: {line['end_reason']}"
     yield (
         f"{line['frames']} frames, {line['canonical_events']} events in {line['elapsed_ms']} ms, "

@@ -44,6 +44,13 @@ _NESTED: Final[Mapping[str, frozenset[str]]] = {
     ),
     "changes": frozenset({"price", "size", "side", "hash", "asset_id", "best_bid", "best_ask"}),
 }
+_LIFECYCLES: Final = frozenset({"new_market", "market_resolved"})
+_NULLABLE: Final = frozenset(
+    {
+        "hash", "best_bid", "best_ask", "tick_size", "last_trade_price", "fee_rate_bps",
+        "transaction_hash", "old_tick_size", "spread",
+    }
+)  # fmt: skip
 SHAPES_MAX: Final = 256
 SAMPLE_BYTES: Final = 512
 
@@ -112,15 +119,21 @@ def _surprises(name: str, item: Mapping[str, Any]) -> list[str]:
     for key, inner in _NESTED.items():
         elements = item.get(key)
         if isinstance(elements, list):
-            keys = {one for each in elements if isinstance(each, dict) for one in each}
-            found += [f"new field {key}[].{one}" for one in sorted(keys - inner)]
+            inside = [one for each in elements if isinstance(each, dict) for one in each.items()]
+            found += [f"new field {key}[].{one}" for one in sorted({k for k, _ in inside} - inner)]
+            odd = {k for k, value in inside if k in inner and not _is_text(value, k)}
+            found += [f"{key}[].{one} is no text" for one in sorted(odd)]
         elif elements is not None:
             found.append(f"{key} is no list")
-    for key in ("timestamp", "price", "size", "best_bid", "best_ask", "asset_id", "market"):
-        value = item.get(key, "")
-        if not isinstance(value, str) or isinstance(value, Number):
-            found.append(f"{key} is no text")
+    texts = _COMMON if name in _LIFECYCLES else known - _NESTED.keys()
+    found += [f"{key} is no text" for key in item if key in texts and not _is_text(item[key], key)]
     return found
+
+
+def _is_text(value: Any, key: str) -> bool:
+    if value is None:
+        return key in _NULLABLE
+    return isinstance(value, str) and not isinstance(value, Number)
 
 
 def _sample(payload: bytes) -> str:

@@ -54,6 +54,7 @@ class Telling:
         self.full = self._left == 0  # max_events is reached
         # Nothing but the window decides about a top: no depth, no repeats left out, no limit.
         self._plain = not options.depth and not options.changes_only and self._left < 0
+        self._cut = False  # the limit was reached inside of what one frame or record gave
         self._definitions: list[bytes] = []
         self._depth: list[bytes] = []
         self._events: list[bytes] = []
@@ -89,8 +90,9 @@ class Telling:
             self._depth.clear()
         events = self._events
         if events:
-            last = events[-1]
-            events[-1] = last[:FLAGS_AT] + _END_FLAG[last[FLAGS_AT]] + last[FLAGS_AT + 1 :]
+            if not self._cut:
+                last = events[-1]
+                events[-1] = last[:FLAGS_AT] + _END_FLAG[last[FLAGS_AT]] + last[FLAGS_AT + 1 :]
             self._write(events)
             events.clear()
 
@@ -149,6 +151,7 @@ class Telling:
 
     def _take_one(self) -> bool:
         if self.full:
+            self._cut = True
             return False
         self._left -= 1
         self.full = self._left == 0
