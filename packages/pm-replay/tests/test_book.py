@@ -9,7 +9,7 @@ from bundles import T0, Maker, book, change, compact, price_change, subscribed
 
 from pm_frames.events import Kind
 from pm_replay.book import Side
-from pm_replay.e6 import Prices, Sizes
+from pm_replay.e6 import Prices, Sizes, to_e6
 from pm_replay.messages import Level
 from pm_replay.pipeline import Request
 from pm_replay.telling import Options
@@ -35,7 +35,7 @@ def test_what_is_invalid_is_counted_whatever_stands_beside_it(
     given: list[tuple[str, str]], levels: dict[int, int], invalid: int
 ) -> None:
     side = Side([Level(*each) for each in given], Prices(), Sizes())
-    assert (side.levels, side.invalid) == (levels, invalid)
+    assert ({price: to_e6(size) for price, size in side.levels.items()}, side.invalid) == (levels, invalid)
 
 
 @pytest.mark.parametrize("deep", [False, True])

@@ -8,10 +8,15 @@ that arrives later or never.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from pm_replay.e6 import from_e6
+from pm_replay.book import Levels
+from pm_replay.e6 import from_e6, shortest
+
+
+_price_text = lru_cache(maxsize=1 << 12)(from_e6)  # a book has the same few again and again
 
 
 class Terms(NamedTuple):
@@ -33,8 +38,8 @@ class Hashed(NamedTuple):
     market: str
     token_id: str
     timestamp: str
-    bids: Mapping[int, int]
-    asks: Mapping[int, int]
+    bids: Levels
+    asks: Levels
 
 
 def candidates(
@@ -94,7 +99,7 @@ def _body(book: Hashed) -> str:
     )
 
 
-def _levels(side: Mapping[int, int], order: Sequence[int]) -> str:
+def _levels(side: Levels, order: Sequence[int]) -> str:
     return ",".join(
-        f'{{"price":"{from_e6(price)}","size":"{from_e6(side[price])}"}}' for price in order
+        f'{{"price":"{_price_text(price)}","size":"{shortest(side[price])}"}}' for price in order
     )

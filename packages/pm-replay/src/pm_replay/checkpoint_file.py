@@ -63,10 +63,9 @@ class TokenState(msgspec.Struct, array_like=True, frozen=True):
     """All that is carried over of a token: its book, and what its market's hashes contain."""
 
     state: int
-    known: bool
-    shard: int
-    bids: dict[int, int]
-    asks: dict[int, int]
+    shard: int  # -1: the book is not known
+    bids: dict[int, str]
+    asks: dict[int, str]
     tick_size: str | None
     min_size: str | None
     neg_risk: bool | None

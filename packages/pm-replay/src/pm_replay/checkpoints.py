@@ -213,7 +213,6 @@ def _recall(replay: Replay, token_id: str, saved: TokenState) -> None:
     token = replay.engine.registry.tokens[token_id]
     replay.engine.continuity.recall(token_id, State(saved.state))
     token.state = State(saved.state)
-    token.known = saved.known
     token.shard = saved.shard
     token.replace(saved.bids, saved.asks)
     market = token.market
@@ -300,7 +299,7 @@ class _Making(Replay):
         write, saved = self.writer_of_checkpoints, self._saved
         for token_id, token in self.engine.registry.tokens.items():
             # A book changes only with a message that marks its token, or by being forgotten.
-            now = (token.mark, token.state, token.known, token.shard)
+            now = (token.mark, token.state, token.shard)
             if saved.get(token_id, _UNTOUCHED) != now:
                 saved[token_id] = now
                 write.state(token_id, _state_of(token))
@@ -313,13 +312,13 @@ class _Making(Replay):
             self.named.append(Named(self._in_frame, token_id, condition_id))
 
 
-_UNTOUCHED: Final = (0, State.UNSUBSCRIBED, False, -1)
+_UNTOUCHED: Final = (0, State.UNSUBSCRIBED, -1)
 
 
 def _state_of(token: Token) -> TokenState:
     market = token.market
     return TokenState(
-        int(token.state), token.known, token.shard, token.bids, token.asks, market.tick_size,
+        int(token.state), token.shard, token.bids, token.asks, market.tick_size,
         market.min_size, market.neg_risk, market.trade_prices,
     )  # fmt: skip
 

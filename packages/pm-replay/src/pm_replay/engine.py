@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from pm_frames.continuity import Basis, Continuity, State, Transition
 from pm_frames.events import NO_TOKEN, NONE, RUNLOG_SHARD, Kind, MarketChange, Settled
 from pm_frames.events.slots import (
@@ -22,10 +24,10 @@ from pm_frames.events.slots import (
 from pm_frames.layout import Flag
 from pm_frames.peek import peek
 from pm_frames.rows import FrameRow
-from pm_replay.book import Side
+from pm_replay.book import Levels, Side
 from pm_replay.book_hash import price_forms
 from pm_replay.decoder import Decoder
-from pm_replay.e6 import BAD, NO_SIDE, Prices, Sizes, Stated
+from pm_replay.e6 import BAD, Prices, Sizes, Stated
 from pm_replay.lifecycle import Lifecycles
 from pm_replay.messages import (
     TOKEN_TYPES,
@@ -179,44 +181,25 @@ class Engine(Telling):
             token = tokens.get(change.asset_id) or self._token(change.asset_id, message.market)
             if token is None:
                 continue
-            if token.shard != shard or not token.known:
+            if token.shard != shard:
                 self.counts["withheld_changes"] += 1
                 continue
             price, size, side = prices[change.price], sizes[change.size], change.side
             if price < 0 or size < 0 or (side != "BUY" and side != "SELL"):
                 self.decoder.schema_error("change_invalid")
                 continue
-            if text != token.group_text or change.hash != token.group_hash:
+            if text != token.group_text or change.hash != token.change.hash:
                 if token.group_settled == SETTLED and quick:
                     agree += 1
                 elif token.group_settled >= 0:
                     oracles.close_group(token, sampled=sampled)
                 token.group_settled = -1
                 token.group_text = text
-                token.group_hash = change.hash
+            token.change = change
             if side == "BUY":
-                levels = token.bids
-                if size:
-                    levels[price] = size
-                    if price > token.bid:
-                        token.bid = price
-                else:
-                    levels.pop(price, None)
-                    if price == token.bid:
-                        token.bid = max(levels, default=NO_SIDE)
+                token.set_bid(price, change.size, size)
             else:
-                levels = token.asks
-                if size:
-                    levels[price] = size
-                    if price < token.ask or token.ask < 0:
-                        token.ask = price
-                else:
-                    levels.pop(price, None)
-                    if price == token.ask:
-                        token.ask = min(levels, default=NO_SIDE)
-            token.stated_bid = change.best_bid
-            token.stated_ask = change.best_ask
-            token.changed_px = price
+                token.set_ask(price, change.size, size)
             if token.mark != serial:
                 token.mark = serial
                 touched.append(token)
@@ -230,7 +213,7 @@ class Engine(Telling):
             ts = self._time(text)
         stated = self._stated
         for token in touched:
-            stated_bid, stated_ask = token.stated_bid, token.stated_ask
+            stated_bid, stated_ask = token.change.best_bid, token.change.best_ask
             bid, ask = token.bid, token.ask
             if token.group_settled == UNSETTLED:
                 self.oracles.unsettled(token)
@@ -241,7 +224,6 @@ class Engine(Telling):
             else:
                 settled = UNSETTLED
             token.group_settled = settled
-            token.group_shard = shard
             token.group_frame = self._frame
             if not (self._plain and self.emitting and token.chosen):
                 self._top(token, ts, settled)
@@ -249,9 +231,8 @@ class Engine(Telling):
             self.seq = seq = self.seq + 1
             self._events.append(
                 _pack(
-                    seq, self._mono, ts, token.bids[bid] if bid >= 0 else 0,
-                    token.asks[ask] if ask >= 0 else 0, self._frame, token.number, bid, ask, shard,
-                    TOB, token.state | settled << SETTLED_SHIFT,
+                    seq, self._mono, ts, token.bid_size, token.ask_size, self._frame, token.number,
+                    bid, ask, shard, TOB, token.state | settled << SETTLED_SHIFT,
                 )
             )  # fmt: skip
 
@@ -259,8 +240,8 @@ class Engine(Telling):
         token = self._token(message.asset_id, message.market)
         if token is None:
             return
-        bids = Side(message.bids, self._prices, self._sizes)
-        asks = Side(message.asks, self._prices, self._sizes)
+        bids = Side(message.bids, self._prices, self._sizes, token.bids)
+        asks = Side(message.asks, self._prices, self._sizes, token.asks)
         if bids.invalid or asks.invalid:
             self.decoder.schema_error("level_invalid")
             self.counts["levels_invalid"] += bids.invalid + asks.invalid
@@ -275,27 +256,27 @@ class Engine(Telling):
         if self._options.full and not self._is_live_here(token):
             self.counts["withheld_books"] += 1
             return
-        token.known = True
         token.shard = self._shard
         token.replace(bids.levels, asks.levels)
-        token.group_text, token.group_hash = message.timestamp, message.hash
+        token.group_text = message.timestamp
+        token.change = msgspec.structs.replace(token.change, hash=message.hash)
         token.mark = self._serial
-        token.group_shard, token.group_frame = self._shard, self._frame
+        token.group_frame = self._frame
         if self._sampled():
             self.oracles.sample(token)
         if self._options.depth and self.emitting and token.chosen:
             self._whole_depth(token)
         self._top(token, ts, SETTLED)
 
-    def _compare(self, token: Token, text: str, bids: dict[int, int], asks: dict[int, int]) -> None:
+    def _compare(self, token: Token, text: str, bids: Levels, asks: Levels) -> None:
         """Judge our book by a whole one that has arrived, before that takes its place."""
-        if not token.known or token.shard != self._shard:
+        if token.shard != self._shard:
             return
         if token.group_settled == UNSETTLED and token.group_text == text:
             self.oracles.unsettled(token)
         else:
             self.oracles.close_group(token, sampled=self._sampled())
-        token.group_shard, token.group_frame = self._shard, self._frame
+        token.group_frame = self._frame
         self.oracles.snapshot(token, bids, asks)
 
     def _trade(self, message: Trade) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pm_frames.events import Settled
+from pm_replay.book import Levels, differing
 from pm_replay.book_hash import Hashed, candidates, find_terms, price_forms
-from pm_replay.e6 import PX_ONE_E6, from_e6
+from pm_replay.e6 import PX_ONE_E6, from_e6, to_e6
 from pm_replay.token import Token
 
 UNSTATED, SETTLED, UNSETTLED = (int(each) for each in Settled)
@@ -76,7 +77,7 @@ class Oracles:
         elif settled == UNSETTLED:
             self._outcome(
                 token, "bbo", "disagree",
-                stated_bid=token.stated_bid, stated_ask=token.stated_ask,
+                stated_bid=token.change.best_bid, stated_ask=token.change.best_ask,
                 bid_px_e6=token.bid, ask_px_e6=token.ask,
             )  # fmt: skip
         elif settled == UNSTATED:
@@ -91,20 +92,18 @@ class Oracles:
         self._bbo["unsettled"] += 1
         token.group_settled = -1
 
-    def snapshot(self, token: Token, bids: dict[int, int], asks: dict[int, int]) -> None:
+    def snapshot(self, token: Token, bids: Levels, asks: Levels) -> None:
         """Compare a book that has arrived with ours just before it."""
-        if bids == token.bids and asks == token.asks:
-            self.counts["snapshot"]["equal"] += 1
-            if self._note is not None:
-                self._note(token, "snapshot", "equal")
-            return
-        differing = _differences(bids, token.bids) + _differences(asks, token.asks)
-        self._outcome(token, "snapshot", "different", levels=differing)
+        levels = differing(bids, token.bids) + differing(asks, token.asks)
+        if levels:
+            self._outcome(token, "snapshot", "different", levels=levels)
+        else:
+            self._outcome(token, "snapshot", "equal")
 
     def sample(self, token: Token) -> None:
         """Check hash and mirror of a book as it stands."""
-        if token.group_hash:
-            self._hash(token, token.group_hash)
+        if token.change.hash:
+            self._hash(token, token.change.hash)
         mate = token.mate()
         if mate is not None and mate.known and mate.mark == token.mark:
             same = _mirrors(token.bids, mate.asks) and _mirrors(token.asks, mate.bids)
@@ -120,8 +119,8 @@ class Oracles:
         changed = [
             form
             for each in market.tokens[:2]
-            if each.changed_px >= 0
-            for form in price_forms(from_e6(each.changed_px))
+            if each.change.price
+            for form in price_forms(from_e6(to_e6(each.change.price)))
         ]
         found = find_terms(book, stated, terms, ["", *market.trade_prices, *changed])
         if found is not None:
@@ -141,13 +140,9 @@ class Oracles:
         if (oracle, outcome) in BAD or outcome == "mismatch":
             examples = self.examples.setdefault(oracle, [])
             if len(examples) < EXAMPLES_MAX:
-                where = {"shard": token.group_shard, "frame": token.group_frame}
+                where = {"shard": token.shard, "frame": token.group_frame}
                 examples.append({"token_id": token.token_id, **where, **facts})
 
 
-def _mirrors(side: dict[int, int], other: dict[int, int]) -> bool:
-    return side == {PX_ONE_E6 - price: size for price, size in other.items()}
-
-
-def _differences(theirs: dict[int, int], ours: dict[int, int]) -> int:
-    return sum(theirs.get(price) != ours.get(price) for price in theirs.keys() | ours.keys())
+def _mirrors(side: Levels, other: Levels) -> bool:
+    return not differing(side, {PX_ONE_E6 - price: size for price, size in other.items()})

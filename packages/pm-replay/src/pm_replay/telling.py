@@ -19,6 +19,7 @@ from pm_frames.events.slots import (
     SZ_MAX,
     continuation,
 )
+from pm_replay.e6 import to_e6
 from pm_replay.registry import Definition
 from pm_replay.token import Token
 
@@ -102,8 +103,7 @@ class Telling:
         if self._options.depth and not token.depth_told:
             self._whole_depth(token)
         bid, ask = token.bid, token.ask
-        bid_size = token.bids[bid] if bid >= 0 else 0
-        ask_size = token.asks[ask] if ask >= 0 else 0
+        bid_size, ask_size = token.bid_size, token.ask_size
         if self._options.changes_only:
             told = (bid, bid_size, ask, ask_size, settled)
             if told == token.last_told:
@@ -166,9 +166,9 @@ class Telling:
             )
         )  # fmt: skip
         for price in sorted(token.bids):
-            self._depth.append(self._level(token, price, token.bids[price], 0))
+            self._depth.append(self._level(token, price, to_e6(token.bids[price]), 0))
         for price in sorted(token.asks, reverse=True):
-            self._depth.append(self._level(token, price, token.asks[price], 1))
+            self._depth.append(self._level(token, price, to_e6(token.asks[price]), 1))
 
     def _level(self, token: Token, price: int, size: int, side: int) -> bytes:
         return SLOT.pack(

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from pm_frames.continuity import State
 from pm_replay.book import L2
+from pm_replay.messages import Change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TRADE_PRICES_MAX = 6
+_NO_CHANGE = Change("", "", "", "", None, None, None)
 
 
 class Market:
@@ -47,10 +49,8 @@ class Token(L2):
     """A token's book, whether it can be known, and what the messages said of it last."""
 
     __slots__ = (
-        "changed_px",
-        "chosen", "depth_told", "group_frame", "group_hash", "group_settled", "group_shard",
-        "group_text", "known", "last_told", "mark", "market", "number", "shard", "state", "stated_ask",
-        "stated_bid", "token_id",
+        "change", "chosen", "depth_told", "group_frame", "group_settled", "group_text", "last_told",
+        "mark", "market", "number", "shard", "state", "token_id",
     )  # fmt: skip
 
     def __init__(self, number: int, token_id: str, market: Market, *, chosen: bool) -> None:
@@ -60,21 +60,21 @@ class Token(L2):
         self.market = market
         self.chosen = chosen
         self.state = State.UNSUBSCRIBED
-        # Whether the levels are those of the venue: live, and a whole book since the last break.
-        self.known = False
-        self.shard = -1  # where that book came from
-        self.changed_px = -1  # price of the last change
+        # Where the whole book came from that the levels are built on; -1: they are not those of the venue.
+        self.shard = -1
         self.mark = 0  # serial of the message that touched this token last
-        self.stated_bid: str | None = None
-        self.stated_ask: str | None = None
+        self.change = _NO_CHANGE  # the last one, with the hash of a whole book that came after it
         # The engine batch that the last message belongs to: one timestamp, one hash.
         self.group_text = ""
-        self.group_hash: str | None = None
         self.group_settled = -1  # Settled as a number; -1: nothing to be judged
-        self.group_shard = 0
         self.group_frame = 0
         self.last_told: tuple[int, ...] | None = None
         self.depth_told = False
+
+    @property
+    def known(self) -> bool:
+        """Whether the levels are those of the venue: live, and a whole book since the last break."""
+        return self.shard >= 0
 
     def mate(self) -> Token | None:
         """Return the other token of a binary market, if it is known which one that is."""
@@ -85,7 +85,7 @@ class Token(L2):
 
     def forget(self) -> None:
         """Drop the levels: they are no longer those of the venue."""
-        self.known = False
+        self.shard = -1
         self.replace({}, {})
         self.group_settled = -1
         self.last_told = None
