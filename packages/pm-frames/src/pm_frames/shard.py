@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy import dtype, ndarray
 
 BLOCK_BYTES: Final = (
-    1 << 18
+    1 << 16
 )  # read at once for `blocks`: the blocks of all shards should fit into caches
 BLOCK_FRAMES: Final = 1024
 
@@ -100,7 +100,7 @@ class Shard:
     def blocks(
         self, start: int = 0, stop: int | None = None
     ) -> Generator[list[FrameRow], None, None]:
-        """Yield the same frames as rows, in lists of as many as 128 KiB hold; no list is empty.
+        """Yield the same frames as rows, in lists of as many as 64 KiB hold; no list is empty.
 
         What `frames` raises is raised after the list that ends with the frame before it.
         """

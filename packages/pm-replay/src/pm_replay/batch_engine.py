@@ -17,6 +17,7 @@ from pm_frames.events.slots import BATCH_END, SETTLED_SHIFT, SLOT
 from pm_frames.layout import Flag
 from pm_frames.rows import FrameRow
 from pm_replay.decoder import PRICE_CHANGE_ENDS, UNREADABLE, decode_price_change
+from pm_replay.e6 import NO_SIDE
 from pm_replay.engine import Engine
 from pm_replay.messages import Change
 from pm_replay.token import Token
@@ -32,7 +33,7 @@ _LIVE_SETTLED_END: Final = _LIVE_SETTLED | BATCH_END
 _LIVE_UNSETTLED_END: Final = _LIVE_UNSETTLED | BATCH_END
 _SERIALS: Final = 2  # that a frame with one message takes
 _NEVER: Final = 1 << 62
-_TEXTS_MAX: Final = 1 << 16
+_TEXTS_MAX: Final = 1 << 13
 _pack_two: Final = Struct(SLOT.format + SLOT.format.lstrip("<")).pack
 
 
@@ -142,7 +143,8 @@ class BatchEngine(Engine):
             else:
                 buyer.bids.pop(bid_price, None)
                 if bid_price == buyer.bid:
-                    buyer.find_bid()
+                    buyer.bid = bid = max(buyer.bids, default=NO_SIDE)
+                    buyer.bid_size = size_of[buyer.bids[bid]] if bid >= 0 else 0
             if ask_size:
                 seller.asks[ask_price] = ask_change.size
                 if ask_price <= seller.ask or seller.ask < 0:
@@ -151,7 +153,8 @@ class BatchEngine(Engine):
             else:
                 seller.asks.pop(ask_price, None)
                 if ask_price == seller.ask:
-                    seller.find_ask()
+                    seller.ask = ask = min(seller.asks, default=NO_SIDE)
+                    seller.ask_size = size_of[seller.asks[ask]] if ask >= 0 else 0
 
             bid, ask, other_bid, other_ask = first.bid, first.ask, second.bid, second.ask
             if stated_bid == bid and stated_ask == ask:

@@ -55,7 +55,7 @@ def shortest(text: str) -> str:
 class _Cache(dict[str, int]):
     """Text to millionths; texts repeat, so most are looked up once. Bounded, `BAD` for bad text."""
 
-    def __init__(self, limit: int, entries_max: int = 1 << 16) -> None:
+    def __init__(self, limit: int, entries_max: int = 1 << 13) -> None:
         super().__init__()
         self._limit = limit
         self._entries_max = entries_max

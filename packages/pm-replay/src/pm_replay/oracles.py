@@ -20,7 +20,7 @@ from pm_replay.token import Token
 
 UNSTATED, SETTLED, UNSETTLED = (int(each) for each in Settled)
 EXAMPLES_MAX: Final = 5
-SAMPLE_EVERY: Final = 1021  # messages
+SAMPLE_EVERY: Final = 4093  # messages; of the whole venue that is still several a second
 COUNTS: Final = {
     "bbo": ("agree", "disagree", "unsettled", "unstated"),
     "snapshot": ("equal", "different"),

@@ -22,7 +22,7 @@ from pm_frames.events.slots import (
     RunState,
 )
 
-FLUSH_PIECES: Final = 1 << 12  # writes that are handed to the sink together
+FLUSH_PIECES: Final = 1 << 10  # writes that are handed to the sink together
 CHECKPOINTS_MAX: Final = 64
 _FIRST_INTERVAL: Final = 1 << 10  # hashed slots
 
