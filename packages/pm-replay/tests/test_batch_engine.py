@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from bundles import T0, FrameSpec, Made, Maker, book, change, compact, price_change, subscribed
 
 from pm_frames.layout import Flag
 from pm_replay.batch_engine import BatchEngine
+from pm_replay.decoder import PRICE_CHANGE_ENDS, UNREADABLE, decode_price_change
 from pm_replay.engine import Engine
+from pm_replay.messages import Fast
 from pm_replay.pipeline import Request, Result, replay
 from pm_replay.report import summary
 from pm_replay.telling import Options
@@ -67,10 +70,15 @@ class Venue:
         return self.damaged(value)
 
     def whole(self, token: str) -> dict[str, Any]:
-        at = self.source.randrange(20, 80)
-        bids = {at - i: str(i + 1) for i in range(self.source.randrange(4))}
-        asks = {at + 1 + i: str(i + 2) for i in range(self.source.randrange(4))}
-        self.books[token] = (bids, asks)
+        how = self.source.randrange(3)
+        if how == 0 or token not in self.books:
+            at = self.source.randrange(20, 80)
+            bids = {at - i: str(i + 1) for i in range(self.source.randrange(4))}
+            asks = {at + 1 + i: str(i + 2) for i in range(self.source.randrange(4))}
+            self.books[token] = (bids, asks)
+        bids, asks = self.books[token]
+        if how == 1:  # the same sizes in other texts
+            bids, asks = ({at: f"0{size}" for at, size in side.items()} for side in (bids, asks))
         texts = ({PRICES[cents - 1]: size for cents, size in side.items()} for side in (bids, asks))
         return book(token, *texts, ts=str(self.ts), hash=self.hash())
 
@@ -89,12 +97,12 @@ class Venue:
         source = self.source
         pair = source.choice(PAIRS)
         cents = source.randrange(35, 66)
-        size = source.choice(("0", "0", "5", "7.25", "1000000"))
+        size = source.choice(("0", "0", "5", "7.25", "1000000", "5.0", "05", "0.00", "8."))
         changes = []
         sides = source.choice((("BUY", "SELL"), ("SELL", "BUY")))
         for token, at, side in zip(pair, (cents, 100 - cents), sides, strict=True):
             levels = self.books[token][side == "SELL"]
-            if size == "0":
+            if size in ("0", "0.00"):
                 levels.pop(at, None)
             else:
                 levels[at] = size
@@ -128,6 +136,9 @@ class Venue:
             lambda: value["price_changes"].pop(),
             lambda: value["price_changes"].clear(),
             lambda: value.update(event_type=source.choice(("book", "novelty", "best_bid_ask"))),
+            lambda: value.update(event_type=value.pop("event_type"), timestamp="price_change"),
+            lambda: value.update(timestamp=value.pop("timestamp")),
+            lambda: (value.pop("event_type"), value.update(market="price_change")),
         ]  # fmt: skip
         source.choice(edits)()
         if source.random() < 0.7:
@@ -159,6 +170,32 @@ class Venue:
             shard = 1 if self.source.random() < 0.03 else 0
             told.append((shard, self.now, self.payload()))
         return told
+
+
+def test_the_end_of_a_change_says_its_type() -> None:
+    """What the hot path decodes by its end is what a decoder that looks for the type makes of it."""
+    by_type = msgspec.json.Decoder(Fast).decode
+    venue = Venue(11)
+    payloads = [frame[2] for frame in venue.frames(3000)]
+    payloads += [
+        b'{"market":"m","price_changes":[],"timestamp":"1"%s}' % rest
+        for rest in (
+            b',"event_type":"price_change"', b',"event_type": "price_change"', b',"event_type":"book"',
+            b',"x\\"event_type":"price_change"', b',"event_type":"book","event_type":"price_change"',
+            b',"event_type":5,"event_type":"price_change"', b',"market":"\\"event_type":"price_change"',
+            b',"event_type":"price_change","event_type":"price_change"', b"",
+        )
+    ]  # fmt: skip
+    ended = [payload for payload in payloads if payload.endswith(PRICE_CHANGE_ENDS)]
+    assert len(ended) > 1500
+    for payload in ended:
+        made: list[object] = []
+        for decode in (decode_price_change, by_type):
+            try:
+                made.append(decode(payload))
+            except UNREADABLE:
+                made.append(None)
+        assert made[0] == made[1], payload
 
 
 def made_of(make_bundle: Maker, seed: int, count: int = 250) -> Made:

@@ -8,13 +8,12 @@ that arrives later or never.
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pm_replay.book import Levels
 from pm_replay.e6 import from_e6, shortest
-
 
 _price_text = lru_cache(maxsize=1 << 12)(from_e6)  # a book has the same few again and again
 
