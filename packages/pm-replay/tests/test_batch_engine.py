@@ -14,7 +14,7 @@ from bundles import T0, FrameSpec, Made, Maker, book, change, compact, price_cha
 
 from pm_frames.layout import Flag
 from pm_replay.batch_engine import BatchEngine
-from pm_replay.decoder import PRICE_CHANGE_ENDS, UNREADABLE, decode_price_change
+from pm_replay.decoder import PRICE_CHANGE_ENDS, UNREADABLE, decode_one
 from pm_replay.engine import Engine
 from pm_replay.messages import Fast
 from pm_replay.pipeline import Request, Result, replay
@@ -22,6 +22,7 @@ from pm_replay.report import summary
 from pm_replay.telling import Options
 
 PAIRS = (("11", "12"), ("21", "22"), ("31", "32"))
+MARKET_OF = {token: f"0x{pair[0]}" for pair in PAIRS for token in pair}
 PRICES = [f"0.{cents:02d}" for cents in range(1, 100)]
 
 
@@ -80,7 +81,7 @@ class Venue:
         if how == 1:  # the same sizes in other texts
             bids, asks = ({at: f"0{size}" for at, size in side.items()} for side in (bids, asks))
         texts = ({PRICES[cents - 1]: size for cents, size in side.items()} for side in (bids, asks))
-        return book(token, *texts, ts=str(self.ts), hash=self.hash())
+        return book(token, *texts, ts=str(self.ts), hash=self.hash()) | {"market": MARKET_OF[token]}
 
     def top(self, token: str) -> tuple[str, str]:
         """Return the best prices as the venue states them; now and then it states something else."""
@@ -110,7 +111,7 @@ class Venue:
             changes.append(
                 change(token, PRICES[at - 1], size, side, hash=self.hash(), bid=bid, ask=ask)
             )
-        return price_change(*changes, ts=str(self.ts))
+        return price_change(*changes, ts=str(self.ts)) | {"market": MARKET_OF[pair[0]]}
 
     def damaged(self, value: dict[str, Any]) -> bytes:
         """Return the frame with one thing about it unusual, or wrong."""
@@ -119,6 +120,8 @@ class Venue:
         edits: list[Callable[[], Any]] = [
             lambda: one.update(price=source.choice(("2", "-1", "x", "", "0", ".5", "5e-1", "0.500"))),
             lambda: one.update(size=source.choice(("x", "-1", "", "1e3", "0.0000001", "9" * 30))),
+            lambda: one.update(size=source.choice(("3", "4.5"))),
+            lambda: one.update(asset_id=value["price_changes"][0]["asset_id"]),
             lambda: one.update(side=source.choice(("BUY", "SELL", "buy", ""))),
             lambda: one.update(asset_id=source.choice(("11", "99", "", "a|b", "31"))),
             lambda: one.update(hash=None),
@@ -172,8 +175,8 @@ class Venue:
         return told
 
 
-def test_the_end_of_a_change_says_its_type() -> None:
-    """What the hot path decodes by its end is what a decoder that looks for the type makes of it."""
+def test_the_end_of_a_message_says_its_type() -> None:
+    """What is decoded by its end is what a decoder that looks for the type makes of it."""
     by_type = msgspec.json.Decoder(Fast).decode
     venue = Venue(11)
     payloads = [frame[2] for frame in venue.frames(3000)]
@@ -186,11 +189,24 @@ def test_the_end_of_a_change_says_its_type() -> None:
             b',"event_type":"price_change","event_type":"price_change"', b"",
         )
     ]  # fmt: skip
-    ended = [payload for payload in payloads if payload.endswith(PRICE_CHANGE_ENDS)]
-    assert len(ended) > 1500
-    for payload in ended:
+    payloads.append(b'{"market":"m","price_changes":[],"timestamp":"price_change"}')
+    payloads += [
+        b'{"market":"m","asset_id":"1","bids":[],"asks":[],"hash":%s}' % rest
+        for rest in (
+            b'null,"timestamp":"1","event_type":"book"', b'"","timestamp":"book"',
+            b'"\\"event_type":"book","timestamp":"1"', b'"\\"event_type\\":\\"book\\"","timestamp":"1"',
+            b'"","x\\"event_type":"book","timestamp":"1"', b'"","event_type":"book","event_type":"trade"',
+            b'"","timestamp":"1","event_type":"trade","event_type":"book"', b'""',
+        )
+    ]  # fmt: skip
+    payloads.append(
+        b'{"market":"m","asset_id":"1","timestamp":"1","hash":null,"bids":[],'
+        b'"asks":[{"price":"0.5","size":"1","event_type":"book"}]}'
+    )
+    assert sum(payload.endswith(PRICE_CHANGE_ENDS) for payload in payloads) > 1500
+    for payload in payloads:
         made: list[object] = []
-        for decode in (decode_price_change, by_type):
+        for decode in (decode_one, by_type):
             try:
                 made.append(decode(payload))
             except UNREADABLE:

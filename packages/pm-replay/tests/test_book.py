@@ -84,8 +84,10 @@ def test_a_side_equal_to_ours_is_taken_as_it_is_and_any_other_is_judged() -> Non
     prices, sizes = Prices(), Sizes()
     levels = [Level("0.1", "5"), Level("0.2", "7")]
     ours = {100_000: "5", 200_000: "7"}
-    assert Side(levels, prices, sizes, ours).levels == ours
+    assert Side(levels, prices, sizes, ours).levels is ours
     assert not sizes  # nothing had to be read
+    side = Side([Level("0.1", "x"), Level("0.2", "7")], prices, sizes, ours)
+    assert (side.levels, side.invalid) == ({200_000: "7"}, 1)
     for bad, invalid in (("x", 1), ("0", 0)):
         side = Side([*levels, Level("0.3", bad)], prices, sizes, ours)
         assert (side.levels, side.invalid) == (ours, invalid)

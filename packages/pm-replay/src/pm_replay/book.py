@@ -26,13 +26,17 @@ class Side:
     def __init__(
         self, given: Sequence[Level], prices: Prices, sizes: Sizes, ours: Levels | None = None
     ) -> None:
-        """`ours` is a side of a book: what equals it needs no other proof that it is sound."""
+        """`ours` is a side of a book: what equals it, and then is it, needs no other proof that it is sound."""
         levels = {prices[level.price]: level.size for level in given}
         self.invalid = 0
+        if ours is not None and levels == ours and len(levels) == len(given):
+            self.levels: Levels = ours
+            return
         # A repeated price takes its last size, as an object of JSON would.
-        if len(levels) < len(given) or (
-            levels != ours
-            and (BAD in levels or (levels and min(map(sizes.__getitem__, levels.values())) <= 0))
+        if (
+            len(levels) < len(given)
+            or BAD in levels
+            or (levels and min(map(sizes.__getitem__, levels.values())) <= 0)
         ):
             # Careful from here: what is invalid is left out and counted, size 0 is no level.
             levels = {}
@@ -44,7 +48,7 @@ class Side:
                     levels[price] = level.size
                 else:
                     levels.pop(price, None)
-        self.levels: Levels = levels
+        self.levels = levels
 
 
 class L2:
@@ -56,14 +60,19 @@ class L2:
     ask: int
 
     def __init__(self) -> None:
-        self.replace({}, {})
+        self.bids: Levels = {}
+        self.asks: Levels = {}
+        self.find_bid()
+        self.find_ask()
 
     def replace(self, bids: Levels, asks: Levels) -> None:
         """Take a whole book; the dicts become ours."""
-        self.bids = bids
-        self.asks = asks
-        self.find_bid()
-        self.find_ask()
+        if bids is not self.bids:
+            self.bids = bids
+            self.find_bid()
+        if asks is not self.asks:
+            self.asks = asks
+            self.find_ask()
 
     def set_bid(self, price: int, text: str, size: int) -> None:
         """Set the total of a bid level, as text and in millionths; 0 removes it."""

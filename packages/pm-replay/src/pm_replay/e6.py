@@ -13,6 +13,7 @@ BAD: Final = -1  # what the caches give for text that is no number, or one that 
 NO_SIDE: Final = -1
 PX_ONE_E6: Final = 1_000_000
 
+_POWERS: Final = tuple(int(10**power) for power in range(7))
 _DECIMAL: Final = re.compile(r"(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?", re.ASCII)
 _SHORTEST: Final = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{0,5}[1-9])?", re.ASCII)
 _TEXT_MAX: Final = 64  # characters; no price or size of the venue comes near
@@ -22,8 +23,9 @@ def to_e6(text: str) -> int:
     """Return a decimal text in millionths, rounded half up; raise ValueError for what is not accepted."""
     whole, _, part = text.partition(".")
     # Nearly all of them: a few digits before the point, up to six behind it.
-    if 0 < len(whole) <= 12 and len(part) <= 6 and (whole + part).isdecimal() and text.isascii():
-        return int(whole + part.ljust(6, "0"))
+    digits_text = whole + part
+    if 0 < len(whole) <= 12 and len(part) <= 6 and digits_text.isdecimal() and text.isascii():
+        return int(digits_text) * _POWERS[6 - len(part)]
     match = _DECIMAL.fullmatch(text)
     if match is None or len(text) > _TEXT_MAX or not (match[1] or match[2]):
         raise ValueError(f"not a decimal number: {text[:_TEXT_MAX]!r}")
