@@ -93,6 +93,8 @@ def test_a_side_equal_to_ours_is_taken_as_it_is_and_any_other_is_judged() -> Non
         assert (side.levels, side.invalid) == (ours, invalid)
     twice = Side([*levels, Level("0.2", "x")], prices, sizes, ours)
     assert (twice.levels, twice.invalid) == (ours, 1)
+    hidden = Side([Level("0.2", "x"), *levels], prices, sizes, ours)
+    assert (hidden.levels, hidden.invalid) == (ours, 1)
 
 
 BOOK_STEPS = st.lists(
