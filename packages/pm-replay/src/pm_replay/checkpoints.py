@@ -41,9 +41,7 @@ from pm_replay.pipeline import (
     NEVER,
     Replay,
     Request,
-    basis_of,
     one_by_one,
-    records_of,
     window_start,
 )
 from pm_replay.registry import Definition, Registry
@@ -84,7 +82,7 @@ def resumed(bundle: Bundle, request: Request, cache: Cache) -> FromCheckpoint | 
 
 def _origin(bundle: Bundle) -> dict[str, str] | None:
     """Return what tells a sealed run from any other, None for what is not sealed by its digests."""
-    if bundle.state() is not RunState.ENDED or basis_of(bundle) is not Basis.RUNLOG:
+    if bundle.state() is not RunState.ENDED or bundle.continuity_basis is not Basis.RUNLOG:
         return None
     digest = (bundle.seal or {}).get("sha256sums_sha256")
     if not isinstance(digest, str) or len(digest) != 64 or not digest.isalnum():
@@ -176,7 +174,7 @@ class FromCheckpoint:
     def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
         """Yield all records, and the frames after the checkpoint; feed what the others would have left."""
         checkpoint = self.checkpoint
-        records = records_of(self._bundle.runlog_path)
+        records = self._bundle.records(replay.wants)
         names = iter(self._named)
         name = next(names, None)
         for ordinal, record in enumerate(islice(records, checkpoint.records)):

@@ -17,7 +17,7 @@ from pm_frames.histogram import LogHistogram
 from pm_frames.lock import is_locked
 from pm_frames.merge import Item
 from pm_frames.runlog import RunlogReader
-from pm_replay.pipeline import Replay, WantedRecords, refuse_shard
+from pm_replay.pipeline import Replay, refuse_shard
 
 POLL_S = 0.01  # between two looks at a run that has nothing new
 
@@ -48,8 +48,7 @@ class Following:
     def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
         """Yield items until the run has ended."""
         bundle = replay.bundle
-        wants = WantedRecords()
-        follower = Follower(bundle.path, wants=wants)
+        follower = Follower(bundle.path, wants=replay.wants)
         seal = bundle.path / paths.SEAL
         now, lag = self._now_ns, self.lag_ns
         while not follower.ended:
