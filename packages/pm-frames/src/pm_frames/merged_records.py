@@ -41,7 +41,7 @@ class MergedRecords:
             if stamp < self._last:
                 self.out_of_order += 1
                 return False
-        self._last = max(self._last, stamp or 0)
+        self._last = stamp or 0
         return True
 
 

@@ -102,6 +102,12 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FRAMES",
         help="frames between new checkpoints (default 131072); shorter runs get none",
     )
+    add(
+        "--cache-mb",
+        type=_count,
+        metavar="MB",
+        help="keep at most this much when a checkpoint file is added; the least recently used ones go (default 4000)",
+    )
     add("--pace", type=_speed, metavar="SPEED", help="1 is as recorded, 2 twice as fast")
     add("--oracles", choices=("sample", "all", "none"), default="sample", help="hash and mirror")
     add("--verdicts", type=Path, metavar="FILE", help="what the oracles say per token and minute")
@@ -265,13 +271,14 @@ def _checkpoint(bundle: Bundle, request: Request, options: argparse.Namespace) -
     if request.from_mono_ns is None and bundle.emit_window is None:
         return None
     from pm_replay.cache_dir import cache_dir_of
-    from pm_replay.checkpoints import EVERY, Cache, resumed
+    from pm_replay.checkpoints import BYTES_MAX, EVERY, Cache, resumed
 
     directory = cache_dir_of(options.cache_dir, os.environ, platform=sys.platform, home=Path.home())
     cache = Cache(
         directory,
         EVERY if options.cache_every is None else options.cache_every,
         lambda text: print(f"pm-replay: {text}", file=sys.stderr, flush=True),
+        BYTES_MAX if options.cache_mb is None else options.cache_mb * 1_000_000,
     )
     return resumed(bundle, request, cache)
 

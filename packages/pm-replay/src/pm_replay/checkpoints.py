@@ -8,10 +8,7 @@ tells without; its summary counts what it has read.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
@@ -26,6 +23,7 @@ from pm_frames.merge import Item, merge_with_records
 from pm_frames.rows import Row
 from pm_frames.shard import Shard
 from pm_frames.window import Window
+from pm_replay.cache_files import cache_path, let_go, made_aside, note_use
 from pm_replay.checkpoint_file import (
     CacheUnusable,
     Checkpoint,
@@ -48,16 +46,18 @@ from pm_replay.registry import Definition, Registry
 from pm_replay.token import Token
 
 EVERY: Final = 1 << 17  # frames between two checkpoints
+BYTES_MAX: Final = 4_000_000_000  # of all files of the cache
 
 Say = Callable[[str], object]
 
 
 class Cache(NamedTuple):
-    """Where checkpoints are kept, how far apart new ones are made, and who hears of what happens."""
+    """Where checkpoints are kept, how far apart new ones are made, who hears of what happens, and how much is kept."""
 
     directory: Path
     every: int = EVERY
     say: Say = lambda text: None
+    bytes_max: int = BYTES_MAX
 
 
 def resumed(bundle: Bundle, request: Request, cache: Cache) -> FromCheckpoint | None:
@@ -73,7 +73,7 @@ def resumed(bundle: Bundle, request: Request, cache: Cache) -> FromCheckpoint | 
         of = _origin(bundle)
         if of is None:
             return None
-        path = cache.directory / f"{of['seal']}.pmck"
+        path = cache_path(cache.directory, of["seal"])
         return _from_file(bundle, request, start, path, of, cache)
     except (BundleError, OSError) as error:
         cache.say(f"no checkpoints: {error}")
@@ -85,7 +85,11 @@ def _origin(bundle: Bundle) -> dict[str, str] | None:
     if bundle.state() is not RunState.ENDED or bundle.continuity_basis is not Basis.RUNLOG:
         return None
     digest = (bundle.seal or {}).get("sha256sums_sha256")
-    if not isinstance(digest, str) or len(digest) != 64 or not digest.isalnum():
+    if (
+        not isinstance(digest, str)
+        or len(digest) != 64
+        or not (digest.isascii() and digest.isalnum())
+    ):
         return None
     sizes = {}
     for shard in bundle.shards():
@@ -127,6 +131,7 @@ def _opened(
         number = file.before(start)
         if number is None:
             return None
+        note_use(path)
         checkpoint = contents.checkpoints[number]
         return FromCheckpoint(
             bundle,
@@ -234,29 +239,25 @@ class _Rest:
 
 def _make(bundle: Bundle, path: Path, of: dict[str, str], cache: Cache) -> bool:
     """Make the file in one pass; return False where the run cannot be read to its end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
+    with made_aside(path) as aside:
+        with open(aside, "xb") as file:
             making = _Making(bundle, CheckpointWriter(file), cache.every)
             result = making.run()
-            if result.error is not None:
-                cache.say(f"no checkpoints: {result.error}")
-                return False
-            if result.reason.name != "WHOLE":
+            if result.reason.name == "STOPPED":
                 raise KeyboardInterrupt
-            making.writer_of_checkpoints.finish(
-                program=version("pm-replay"),
-                of=of,
-                every=cache.every,
-                named=making.named,
-                lifecycles=making.lifecycles.log,
-            )
-        os.replace(scratch, path)
-    finally:
-        with suppress(OSError):
-            os.unlink(scratch)
-    return True
+            if result.error is None:
+                making.writer_of_checkpoints.finish(
+                    program=version("pm-replay"),
+                    of=of,
+                    every=cache.every,
+                    named=making.named,
+                    lifecycles=making.lifecycles.log,
+                )
+        if result.error is not None:
+            aside.unlink()
+            cache.say(f"no checkpoints: {result.error}")
+    let_go(path.parent, bytes_max=cache.bytes_max, keep=path)
+    return result.error is None
 
 
 class _Making(Replay):
