@@ -140,7 +140,7 @@ def test_a_signal_after_the_last_frame_changes_nothing(made: Made, crashed: bool
 
 
 def test_a_signal_before_the_first_frame_is_not_kept_for_later(made: Made) -> None:
-    result, _ = interrupted(made, in_write=0)
+    result, _ = interrupted(made, in_write=1)  # the header is the first
     assert (result.reason, result.frames, result.records) == (EndReason.STOPPED, 0, 0)
 
 
