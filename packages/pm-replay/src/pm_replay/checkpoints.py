@@ -8,19 +8,19 @@ tells without; its summary counts what it has read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from pm_frames.bundle import Bundle, RunState
 from pm_frames.continuity import Basis, State
 from pm_frames.errors import BundleError
 from pm_frames.frames import Frame
 from pm_frames.index import IndexCursor
-from pm_frames.merge import Item, merge_with_records
-from pm_frames.rows import Row
+from pm_frames.merge import Item, merge_blocks
+from pm_frames.rows import FrameRow, RecordRow, Row
 from pm_frames.shard import Shard
 from pm_frames.window import Window
 from pm_replay.cache_files import cache_path, let_go, made_aside, note_use
@@ -160,7 +160,7 @@ def _frames_before(bundle: Bundle, mono_ns: int) -> int:
 
 
 class FromCheckpoint:
-    """The items of a replay from a checkpoint on, and before them what the checkpoint stands for."""
+    """The rows of a replay from a checkpoint on, and before them what the checkpoint stands for."""
 
     def __init__(
         self,
@@ -176,10 +176,30 @@ class FromCheckpoint:
         self._named = named
         self._lifecycles = lifecycles
 
-    def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
+    def rows(self, replay: Replay) -> Iterator[Sequence[Row]]:
         """Yield all records, and the frames after the checkpoint; feed what the others would have left."""
-        checkpoint = self.checkpoint
         records = self._bundle.records(replay.wants)
+        yield from one_by_one(self._before(replay, records))
+        already = self.checkpoint.records
+        for rows in merge_blocks(
+            [
+                _Rest(shard, self.checkpoint.ordinals.get(shard.shard_id, 0))
+                for shard in self._bundle.shards()
+            ],
+            records,
+            runlog_path=self._bundle.runlog_path,
+        ):
+            if rows[0][1] >= 0:
+                yield rows
+                continue
+            # A record is a row by itself, and counted from the checkpoint on.
+            stamp, shard_id, ordinal, flags, record = cast("RecordRow", rows[0])
+            yield [(stamp, shard_id, already + ordinal, flags, record)]
+
+    def _before(
+        self, replay: Replay, records: Iterator[Mapping[str, Any]]
+    ) -> Iterator[tuple[int, int, Item]]:
+        checkpoint = self.checkpoint
         names = iter(self._named)
         name = next(names, None)
         for ordinal, record in enumerate(islice(records, checkpoint.records)):
@@ -197,15 +217,6 @@ class FromCheckpoint:
             for key in self._lifecycles:
                 replay.engine.lifecycles.remember(key)
             replay.last = checkpoint.last_mono_ns
-        shards = [
-            _Rest(shard, checkpoint.ordinals.get(shard.shard_id, 0))
-            for shard in self._bundle.shards()
-        ]
-        first = {**checkpoint.ordinals, -1: checkpoint.records}
-        for number, ordinal, item in merge_with_records(
-            shards, records, runlog_path=self._bundle.runlog_path
-        ):
-            yield number, first.get(number, 0) + ordinal, item
 
 
 def name_of(name: Named) -> tuple[str, str, int]:
@@ -235,6 +246,9 @@ class _Rest:
 
     def frames(self) -> Iterator[Frame]:
         return self._shard.frames(self._start)
+
+    def blocks(self) -> Generator[list[FrameRow], None, None]:
+        return self._shard.blocks(self._start)
 
 
 def _make(bundle: Bundle, path: Path, of: dict[str, str], cache: Cache) -> bool:

@@ -54,9 +54,9 @@ class Request(NamedTuple):
 
 
 class Source(Protocol):
-    """Where items come from, if not from the bundle as it lies there."""
+    """Where rows come from, if not from the bundle as it lies there."""
 
-    def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
+    def rows(self, replay: Replay) -> Iterator[Sequence[Row]]:
         """Yield what is fed to a replay that has begun."""
 
 
@@ -238,14 +238,12 @@ class Replay:
         if self.pace is not None:
             return one_by_one(self.pace(self.items()))
         if self.source is not None:
-            return one_by_one(self.items())
+            return self.source.rows(self)
         records = self.bundle.records(self.wants)
         return self.bundle.merged_blocks(records, torn_ok=self.state is not BundleState.ENDED)
 
     def items(self) -> Iterator[tuple[int, int, Item]]:
         """Return the same one after the other."""
-        if self.source is not None:
-            return self.source.items(self)
         records = self.bundle.records(self.wants)
         return self.bundle.merged(records, torn_ok=self.state is not BundleState.ENDED)
 
