@@ -26,13 +26,15 @@ GOAL_S = 5.0
 FRAME_BYTES = 652  # with its idx entry, as big_bundle.py makes them
 
 
-def replay(run: Path, cache: Path, token: str, minute: int) -> tuple[float, dict]:
-    """Return the seconds of one replay, and its summary."""
+def replay(run: Path, cache: Path, token: str, minute: int) -> tuple[float, float, dict]:
+    """Return the seconds of one replay, those of its CPU, and its summary."""
     window = ["--token", token, "--from", f"+{minute}m", "--to", f"+{minute + 1}m"]
     command = ["pm-replay", str(run), *window, "--cache-dir", str(cache), "--json"]
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), os.times()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return time.perf_counter() - began, json.loads(done.stdout)
+    after = os.times()
+    used = after.children_user + after.children_system - cpu.children_user - cpu.children_system
+    return time.perf_counter() - began, used, json.loads(done.stdout)
 
 
 def throw_out(folder: Path) -> None:
@@ -56,9 +58,11 @@ def measure(run: Path, minutes: int) -> int:
     ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="checkpoints-") as name:
         cache = Path(name)
-        seconds, _ = replay(run, cache, tokens_of(0)[0], max(1, whole - 1))
+        seconds, used, _ = replay(run, cache, tokens_of(0)[0], max(1, whole - 1))
         [made] = cache.iterdir()
-        print(f"first: {seconds:.1f} s; its checkpoints are {made.stat().st_size / 1e6:.1f} MB")
+        print(
+            f"first: {seconds:.1f} s ({used:.1f} of CPU); its checkpoints are {made.stat().st_size / 1e6:.1f} MB"
+        )
         slowest = {}
         for kind in ("warm", "cold"):
             if kind == "cold" and not hasattr(os, "posix_fadvise"):
@@ -69,11 +73,11 @@ def measure(run: Path, minutes: int) -> int:
                 if kind == "cold":
                     throw_out(run)
                     throw_out(cache)
-                seconds, summary = replay(run, cache, token, minute)
+                seconds, used, summary = replay(run, cache, token, minute)
                 assert summary["ok"], summary["error"]
                 taken.append(seconds)
                 print(
-                    f"{kind}: minute {minute:4} {seconds:6.2f} s, {summary['frames']:,} frames read,"
+                    f"{kind}: minute {minute:4} {seconds:6.2f} s ({used:.2f} of CPU), {summary['frames']:,} frames read,"
                     f" {summary['canonical_events']:,} events"
                 )
             slowest[kind] = max(taken)
