@@ -33,7 +33,9 @@ CENT_E6 = 10_000  # sizes have two decimals
 class LateFavourite(Strategy):
     """It loses where the favourite does, and to the spread and the fee where it is priced right."""
 
-    seconds = param(120, low=1, help="seconds before the end of a market at which it begins to look")
+    seconds = param(
+        120, low=1, help="seconds before the end of a market at which it begins to look"
+    )
     min_price = param(px("0.6"), help="lowest ask that it buys at")
     max_price = param(px("0.9"), help="highest ask that it buys at")
     slippage = param(px("0.02"), help="how far above the ask the limit is")
