@@ -31,9 +31,12 @@ CASES: Final = {
     "late_favorite": Spec(120, 600_000, 900_000, 20_000, 250_000_000),
     # More dollars than the first levels have.
     "large": Spec(300, 500_000, 950_000, 30_000, 2_500_000_000),
+    # Nothing above the ask that it saw: what has become dearer by then is refused, and tried again.
+    "tight": Spec(300, 500_000, 950_000, 0, 250_000_000),
     # Every one of the markets is bought.
     "all_markets": Spec(800, 500_000, 990_000, 20_000, 100_000_000),
 }
+PEER_REASONS: Final = {"price_limit": "no_match", "no_liquidity": "no_match"}
 # The peer reckons in floating point.
 SLACK_E6: Final = Fraction(1, 1000)
 
@@ -63,10 +66,15 @@ def peer_entry(spec: Spec) -> dict[str, Any]:
     }
 
 
-def peer_problems(result: Any, reckoned: Outcome, payouts: Mapping[str, int]) -> Iterator[str]:
+def peer_problems(
+    result: Any, reckoned: Outcome, payouts: Mapping[str, int], latency_ms: int
+) -> Iterator[str]:
     """Yield where the peer is not what its rules come to, or pays a position something else than is known."""
-    ends = [(one.order.submit_ts, one.reason) for one in result.rejections]
-    if len(ends) != len(reckoned.refused):
+    ends = [
+        (one.order.submit_ts + latency_ms, PEER_REASONS.get(one.reason, one.reason))
+        for one in result.rejections
+    ]
+    if ends != list(reckoned.refused):
         yield f"peer refused {ends}, reckoned {reckoned.refused}"
     fills, bought = result.fills, reckoned.bought
     if bought is None or not fills:
@@ -157,7 +165,9 @@ def compare(
             steps = list(climb(rows, facts["end_ts"], spec, recorded.venue, lens))
             first, last[market] = steps[0][1], steps[-1][1]
             if peers is not None and lens == "worst":
-                found = peer_problems(peers[market], first, recorded.payouts(market))
+                found = peer_problems(
+                    peers[market], first, recorded.payouts(market), recorded.venue.latency_ms
+                )
                 problems += [f"{facts['slug']}: {one}" for one in found]
             differences = []
             for (_, before), (cause, after) in pairwise(steps):

@@ -30,13 +30,13 @@ seconds = 0.0
 
 [[mirror]]
 how = "split"
-every = 0.6
-seconds = 0.3
+every = 0.8
+seconds = 0.5
 
 [[mirror]]
 how = "stale"
-every = 0.6
-seconds = 0.3
+every = 0.8
+seconds = 0.5
 """
 DUTCH_BOOK = ["--strategy", "dutch_book", "--param", "size=100", "--param", "slippage_ticks=0"]
 ACCOUNT = ["--order-latency-ms", "100", "--fee-bps", "100", "--print-pnl"]
@@ -60,7 +60,7 @@ def captured(
                 "--markets", "4", "--seed", "4", "--rate", "20", "--lifecycle-seconds", "0",
                 "--plants", str(plants),
             )  # fmt: skip
-            capturing[name] = capture(served, name, "--ws-shards", "1", "--duration-seconds", "5")
+            capturing[name] = capture(served, name, "--ws-shards", "1", "--duration-seconds", "6")
         events = {}
         for name, process in capturing.items():
             out, _ = process.communicate(timeout=60)
