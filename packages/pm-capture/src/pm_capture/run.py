@@ -138,8 +138,9 @@ class Run:
         return self._ending.done()
 
     def answers(self) -> Callable[[str], bool]:
-        """Return what tells of a token whether its book has come on the connection that there is now.
+        """Return what tells of a token whether this run holds it live: nothing else is worth waiting for.
 
+        Its book has come on the connection that there is now, and its market is not known to be over.
         It holds for as long as no shard is reassigned.
         """
         sessions = [link.session for link in self._links]
@@ -151,6 +152,7 @@ class Run:
                 session is not None
                 and session.state is State.OPEN
                 and token_id not in session.unanswered
+                and token_id not in session.resolved
             )
 
         return answered
