@@ -15,7 +15,8 @@ OVER = {"event_type": "market_resolved", "assets_ids": ["7", "3"], "winning_asse
 def test_both_tokens_are_named_by_an_object_and_by_an_array(separators: tuple[str, str]) -> None:
     other = {"event_type": "new_market", "assets_ids": ["9"]}
     third = {**OVER, "assets_ids": ["5"]}
-    for event, tokens in ((OVER, {"7", "3"}), ([other, OVER, third], {"7", "3", "5"}), (other, set())):
+    cases = [(OVER, {"7", "3"}), ([other, OVER, third], {"7", "3", "5"}), (other, set())]
+    for event, tokens in cases:
         assert resolved_tokens(json.dumps(event, separators=separators).encode()) == tokens
 
 

@@ -28,7 +28,7 @@ class Census:
 
     def __init__(self) -> None:
         self.decode_errors = 0
-        self.resolutions: list[bytes] = []  # payloads that tell of a market that is over, until taken
+        self.resolutions: list[bytes] = []  # payloads with a `market_resolved`, until taken
         self._price_changes = 0
         self._counts: dict[str, int] = {}
 
