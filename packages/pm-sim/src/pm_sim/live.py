@@ -75,6 +75,7 @@ class Live:
         self.interrupted: Callable[[], bool] = lambda: False
         self.gave_up: str | None = None
         self.histograms = {stage: LogHistogram() for stage in STAGES}
+        self._record = {stage: one.record for stage, one in self.histograms.items()}
         self._begun_ns = self._since_ns = self._read_ns = self._beaten_ns = mono()
         self._asked_ns = 0
         self._clock_is_ours = False
@@ -129,7 +130,7 @@ class Live:
         if self._clock_is_ours and not is_now:
             self._counts["caught_up"] += 1
             return
-        record = {stage: histogram.record for stage, histogram in self.histograms.items()}
+        record = self._record
         record["state_to_strategy"](handed - self._read_ns)
         if self._intent_ns:
             record["strategy_to_allocator"](self._intent_ns - handed)
@@ -156,7 +157,7 @@ class Live:
     def reached_venue(self, since_ns: int) -> None:
         """Note that an order is at the venue."""
         self._submitted_ns = self._mono()
-        self.histograms["allocator_to_execution"].record(self._submitted_ns - since_ns)
+        self._record["allocator_to_execution"](self._submitted_ns - since_ns)
 
     # -- while nothing comes ----------------------------------------------------------------------
 
