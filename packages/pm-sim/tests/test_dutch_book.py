@@ -169,7 +169,8 @@ def test_one_leg_that_is_not_live_is_enough() -> None:
 
 def test_changed_rules_end_the_interest_in_a_set() -> None:
     stream = _events(CHEAP[:4], 5)
-    stream.market(4, neg_risk=True, neg_risk_market_id="0xset", question="Something else?", **FREE)
+    facts = {"neg_risk": True, "neg_risk_market_id": "0xset", "event_markets": 5, **FREE}
+    stream.market(4, question="Something new?", **facts)
     stream.both(4, *CHEAP[4])
     assert only(simulate(stream.end(), book(), fee_bps=0)).intents.count == 0
 

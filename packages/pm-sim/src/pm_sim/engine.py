@@ -56,7 +56,7 @@ class Engine:
         """`strategies`: id, and what makes one of them; each lens gets its own."""
         self.header = header
         self.settings = settings
-        self.markets = Markets()
+        self.markets = Markets(accepts_uncounted=settings.accepts_uncounted_sets)
         self.facts = Facts(self.markets)
         self.books = Books(
             has_levels=bool(header.facts.get("depth")),

@@ -43,6 +43,7 @@ class Settings:
     taint: Taint = Taint.REFUSE
     queue: QueueModel = QueueModel.NONE
     unheld: Unheld = Unheld.REFUSE
+    accepts_uncounted_sets: bool = False
     merge_delay_ns: int = 60 * NS_PER_S
     limits: Limits = NO_LIMITS
     seed: int = 0
@@ -60,6 +61,7 @@ class Settings:
             "taint": self.taint.value,
             "queue": self.queue.value,
             "unheld": self.unheld.value,
+            "accepts_uncounted_sets": self.accepts_uncounted_sets,
             "merge_delay_ns": self.merge_delay_ns,
             "limits": self.limits._asdict(),
             "seed": self.seed,

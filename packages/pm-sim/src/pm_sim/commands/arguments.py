@@ -148,6 +148,10 @@ def add_account_arguments(group: Any) -> None:
         "--sell-unheld", choices=("refuse", "complement"), default="refuse",
         help="sales of what is not held: refused, or the other token is bought (default refuse)",
     )  # fmt: skip
+    add(
+        "--uncounted-sets", choices=("refuse", "accept"), default="refuse",
+        help="neg-risk events of which the universe does not say how many markets they have (default refuse)",
+    )  # fmt: skip
     add("--merge-delay", default="60s", metavar="TIME", help="until a merge pays (default 60s)")
     add("--resolutions", type=Path, metavar="FILE", help="how markets ended (pm-universe)")
     add("--resolutions-uma-only", action="store_true", help="leave out what only prices say")

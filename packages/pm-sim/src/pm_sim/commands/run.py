@@ -225,6 +225,7 @@ def settings_of(options: argparse.Namespace) -> "Settings":
         taint=Taint(options.taint),
         queue=QueueModel(options.queue),
         unheld=Unheld(options.sell_unheld),
+        accepts_uncounted_sets=options.uncounted_sets == "accept",
         merge_delay_ns=parse_duration(options.merge_delay),
         limits=Limits(
             options.max_intents_global,
