@@ -68,7 +68,7 @@ def test_stages_of_new_events_are_measured_and_add_up() -> None:
     clock.now += NS_PER_S
     engine.run(live.blocks(reader.blocks()))
     report = live.latency_report()
-    assert (report["type"], report["clock"], report["caught_up_events"]) == (
+    assert (report["record_type"], report["clock"], report["caught_up_events"]) == (
         "live_latency_report", "receive", 0,
     )  # fmt: skip
     stages = report["stages"]
@@ -133,7 +133,7 @@ def test_heartbeats_come_at_their_interval_and_say_how_it_is() -> None:
     assert before >= 1
     assert len(beats) > before
     last = beats[-1]
-    assert (last["type"], last["tokens"], last["live_tokens"], last["reconnects"]) == (
+    assert (last["record_type"], last["tokens"], last["live_tokens"], last["reconnects"]) == (
         "live_health_heartbeat", 2, 1, 1,
     )  # fmt: skip
     assert (last["canonical_events"], last["dropped"], last["intents"]) == (3, 0, 4)
@@ -213,7 +213,7 @@ def test_a_pipe_is_followed_as_it_comes_and_gives_the_hashes_of_the_file(tmp_pat
         # A heartbeat tells of events that were sent, before the rest is.
         for text in process.stdout:
             beat = json.loads(text)
-            assert beat["type"] == "live_health_heartbeat"
+            assert beat["record_type"] == "live_health_heartbeat"
             if beat["canonical_events"]:
                 break
         process.stdin.write(data[half:])
@@ -221,7 +221,7 @@ def test_a_pipe_is_followed_as_it_comes_and_gives_the_hashes_of_the_file(tmp_pat
         lines = [json.loads(text) for text in process.stdout]
     assert process.returncode == 0
     report, health, line = lines[-3:]
-    assert (report["type"], health["type"], health["ok"]) == (
+    assert (report["record_type"], health["record_type"], health["ok"]) == (
         "live_latency_report", "live_health_summary", True,
     )  # fmt: skip
     assert (line["ok"], line["mode"]) == (True, "live")

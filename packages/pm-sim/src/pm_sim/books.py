@@ -33,7 +33,13 @@ class Books:
         self.tops: dict[int, Slot] = {}
         self.statuses: dict[int, Slot] = {}  # the last STATUS of each token
         self.levels: dict[int, tuple[dict[int, int], dict[int, int]]] = {}  # bids, asks
+        self._reconnects: set[tuple[int, int]] = set()  # what told of them: shard and frame
         self._broken: dict[int, int] = {}  # event after which a book must be told anew
+
+    @property
+    def reconnects(self) -> int:
+        """How often a connection was lost that brought a token of the stream."""
+        return len(self._reconnects)
 
     # -- what the stream says -------------------------------------------------------------------
 
@@ -56,6 +62,8 @@ class Books:
         """Take a STATUS slot. The end of a run breaks no book that was live until then."""
         self.statuses[slot[6]] = slot
         state = slot[11] & 7
+        if state == State.RECONNECTING:
+            self._reconnects.add((slot[9], slot[5]))
         if state != State.LIVE and not (state == State.ENDED and slot[4] == State.LIVE):
             self.broken(slot)
 

@@ -15,6 +15,7 @@ named, the ones from receiving to the state of the book are pm-replay's and the 
 | `e2e_total` | frame received | event dealt with |
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
@@ -43,7 +44,6 @@ SAME_CLOCK_NS: Final = 10 * NS_PER_S
 ENDING_NS: Final = 10 * NS_PER_S  # for whoever writes the events to write END, after being asked to
 _SEQUENCED: Final = frozenset(int(kind) for kind in SEQUENCED)
 _STATED: Final = frozenset({int(Kind.TOB), int(Kind.STATUS)})
-_STATUS: Final = int(Kind.STATUS)
 
 Clock = Callable[[], int]
 
@@ -81,7 +81,8 @@ class Live:
         self._clock_is_ours = False
         self._engine: Engine | None = None
         self._states: dict[int, int] = {}
-        self._counts = {"live": 0, "reconnects": 0, "caught_up": 0, "heartbeats": 0}
+        self._counts = {"live": 0, "caught_up": 0, "heartbeats": 0}
+        self._replay: dict[str, Any] = {}  # the summary of pm-replay, once it is there
         self._silence_ns = 0
         self._event_ns = 0  # receive stamp of the last event
         self._handed_ns = self._intent_ns = self._submitted_ns = 0
@@ -125,7 +126,7 @@ class Live:
         done = self._mono()
         self._event_ns = received
         if kind in _STATED:
-            self._stated(slot[6], slot[11] & 7, is_status=kind == _STATUS)
+            self._stated(slot[6], slot[11] & 7)
         is_now = self._clock_is_ours and self._since_ns <= received <= self._read_ns
         if self._clock_is_ours and not is_now:
             self._counts["caught_up"] += 1
@@ -142,11 +143,10 @@ class Live:
             if self._intent_ns:
                 record["e2e_intent_ready"](self._intent_ns - received)
 
-    def _stated(self, token: int, state: int, *, is_status: bool) -> None:
+    def _stated(self, token: int, state: int) -> None:
         before = self._states.get(token)
         self._states[token] = state
         self._counts["live"] += (state == State.LIVE) - (before == State.LIVE)
-        self._counts["reconnects"] += is_status and state == State.RECONNECTING
 
     def reached_allocator(self) -> int:
         """Note that an intent is at the allocator; return when."""
@@ -188,7 +188,15 @@ class Live:
         self._beaten_ns = now
         self._counts["heartbeats"] += 1
         if self._beat is not None:
-            self._beat({"type": "live_health_heartbeat", **self._health()})
+            self._beat({"record_type": "live_health_heartbeat", **self._health()})
+
+    def replayed(self, summary: bytes) -> None:
+        """Take what pm-replay says of itself at its end; what is not JSON says nothing."""
+        try:
+            told = json.loads(summary)
+        except ValueError:
+            return
+        self._replay = told if isinstance(told, dict) else {}
 
     # -- what is told -------------------------------------------------------------------------------
 
@@ -204,7 +212,7 @@ class Live:
             "fills": 0 if head is None else head.fills.count,
             "tokens": len(self._states),
             "live_tokens": self._counts["live"],
-            "reconnects": self._counts["reconnects"],
+            "reconnects": 0 if engine is None else engine.books.reconnects,
             "silent_ms": (now - self._read_ns) // NS_PER_MS,
             "behind_ms": None if behind is None else behind // NS_PER_MS,
             "dropped": 0,  # the pipe waits for us
@@ -213,7 +221,7 @@ class Live:
     def health_summary(self, judged: Verdict) -> dict[str, Any]:
         """Return the last word on health."""
         return {
-            "type": "live_health_summary",
+            "record_type": "live_health_summary",
             "ok": judged.ok,
             "error": judged.error,
             **self._health(),
@@ -228,11 +236,23 @@ class Live:
         were stamped by another clock.
         """
         return {
-            "type": "live_latency_report",
+            "record_type": "live_latency_report",
             "clock": "receive" if self._clock_is_ours else "other",
             "caught_up_events": self._counts["caught_up"],
+            # Of all frames that pm-replay has read, those that it caught up with included.
+            "replay": {"recv_to_decode_start": _of_replay_us(self._replay.get("follow"))},
             "stages": {stage: summary_us(one) for stage, one in self.histograms.items()},
             "histograms_ns": {stage: one.to_dict() for stage, one in self.histograms.items()},
+        }
+
+    def counts(self) -> dict[str, int | None]:
+        """Return what the line of a live simulation counts besides."""
+        decode = self._replay.get("decode")
+        return {
+            "reconnects": 0 if self._engine is None else self._engine.books.reconnects,
+            # Frames that pm-replay could not decode; None where the events come from elsewhere.
+            "decode_errors": decode.get("decode_errors") if isinstance(decode, dict) else None,
+            "dropped": 0,  # the pipe waits for us
         }
 
     def judged(self, judged: Verdict) -> Verdict:
@@ -258,6 +278,13 @@ def summary_us(histogram: LogHistogram) -> dict[str, int | float]:
         **{f"p{one}_us": histogram.quantile(one) / 1000 for one in (50, 90, 99)},
         "max_us": histogram.max / 1000,
     }
+
+
+def _of_replay_us(follow: Any) -> dict[str, float] | None:
+    lag = follow.get("lag_ns") if isinstance(follow, dict) else None
+    if not isinstance(lag, dict):
+        return None
+    return {f"{name}_us": ns / 1000 for name, ns in lag.items() if isinstance(ns, int)}
 
 
 class _LookedAtAllocator(Allocator):

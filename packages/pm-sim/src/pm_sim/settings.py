@@ -46,6 +46,8 @@ class Settings:
     accepts_uncounted_sets: bool = False
     merge_delay_ns: int = 60 * NS_PER_S
     limits: Limits = NO_LIMITS
+    # What one call of a hook may yield: more is a strategy that yields without end.
+    max_intents_per_callback: int = 10_000
     seed: int = 0
     on_error: OnError = OnError.DISABLE
     lenses: tuple[str, ...] = (WORST, CENTRAL)
@@ -64,6 +66,7 @@ class Settings:
             "accepts_uncounted_sets": self.accepts_uncounted_sets,
             "merge_delay_ns": self.merge_delay_ns,
             "limits": self.limits._asdict(),
+            "max_intents_per_callback": self.max_intents_per_callback,
             "seed": self.seed,
             "on_error": self.on_error.value,
             "lenses": list(self.lenses),
