@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from pm_frames.command import ExitCode
 from pm_frames.continuity import State
-from pm_frames.events import EndReason, Event, Kind
+from pm_frames.events import Event, Kind
 from pm_frames.events.slots import SEQUENCED, SLOT, SLOT_BYTES
 from pm_frames.histogram import LogHistogram
 from pm_sim.allocator import NO_RISK, Allocator, Risk
@@ -43,7 +43,8 @@ STAGES: Final = (
 SAME_CLOCK_NS: Final = 10 * NS_PER_S
 ENDING_NS: Final = 10 * NS_PER_S  # for whoever writes the events to write END, after being asked to
 _SEQUENCED: Final = frozenset(int(kind) for kind in SEQUENCED)
-_STATED: Final = frozenset({int(Kind.TOB), int(Kind.STATUS)})
+_STATUS: Final = int(Kind.STATUS)
+_STATED: Final = frozenset({int(Kind.TOB), _STATUS})
 
 Clock = Callable[[], int]
 
@@ -81,7 +82,7 @@ class Live:
         self._clock_is_ours = False
         self._engine: Engine | None = None
         self._states: dict[int, int] = {}
-        self._counts = {"live": 0, "caught_up": 0, "heartbeats": 0}
+        self._counts = {"live": 0, "ended_live": 0, "caught_up": 0, "heartbeats": 0}
         self._replay: dict[str, Any] = {}  # the summary of pm-replay, once it is there
         self._silence_ns = 0
         self._event_ns = 0  # receive stamp of the last event
@@ -126,7 +127,7 @@ class Live:
         done = self._mono()
         self._event_ns = received
         if kind in _STATED:
-            self._stated(slot[6], slot[11] & 7)
+            self._stated(slot[6], slot[11] & 7, slot[4] if kind == _STATUS else None)
         is_now = self._clock_is_ours and self._since_ns <= received <= self._read_ns
         if self._clock_is_ours and not is_now:
             self._counts["caught_up"] += 1
@@ -143,7 +144,9 @@ class Live:
             if self._intent_ns:
                 record["e2e_intent_ready"](self._intent_ns - received)
 
-    def _stated(self, token: int, state: int) -> None:
+    def _stated(self, token: int, state: int, came_from: int | None) -> None:
+        # The end of a run ends all books; what matters is which of them were live until then.
+        self._counts["ended_live"] += state == State.ENDED and came_from == State.LIVE
         before = self._states.get(token)
         self._states[token] = state
         self._counts["live"] += (state == State.LIVE) - (before == State.LIVE)
@@ -248,10 +251,11 @@ class Live:
     def counts(self) -> dict[str, int | None]:
         """Return what the line of a live simulation counts besides."""
         decode = self._replay.get("decode")
+        errors = decode.get("decode_errors") if isinstance(decode, dict) else None
         return {
             "reconnects": 0 if self._engine is None else self._engine.books.reconnects,
-            # Frames that pm-replay could not decode; None where the events come from elsewhere.
-            "decode_errors": decode.get("decode_errors") if isinstance(decode, dict) else None,
+            # What pm-replay could not decode, whatever the reason; None where the events come from elsewhere.
+            "decode_errors": sum(errors.values()) if isinstance(errors, dict) else None,
             "dropped": 0,  # the pipe waits for us
         }
 
@@ -265,8 +269,7 @@ class Live:
             return judged
         if not self._engine.books.tops:
             return Verdict(ExitCode.FINDINGS, "no data: the stream told no top of any book")
-        end = self._engine.end
-        if end is not None and end.reason is EndReason.LIMIT and not self._counts["live"]:
+        if not self._counts["live"] and not self._counts["ended_live"]:
             return Verdict(ExitCode.FINDINGS, "no book is live at the end")
         return judged
 
