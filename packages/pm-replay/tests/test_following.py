@@ -17,7 +17,7 @@ from pm_frames import open_bundle
 from pm_frames.continuity import Basis
 from pm_replay.__main__ import main
 from pm_replay.following import Following, await_beginning
-from pm_replay.pipeline import Request, basis_of, replay
+from pm_replay.pipeline import Request, replay
 
 # Writes a run that is locked, frame by frame, told by lines on its stdin what to do.
 WRITER = """
@@ -174,7 +174,7 @@ def test_a_run_has_begun_when_its_runlog_has(writer: Writer, tmp_path: Path) -> 
     bundle = open_bundle(tmp_path / "run", empty_ok=True)
     await_beginning(bundle, wait)
     assert waited == ["once"]
-    assert basis_of(bundle) is Basis.RUNLOG
+    assert bundle.continuity_basis is Basis.RUNLOG
 
 
 def test_each_round_is_handed_on_though_the_next_one_brings_more(
