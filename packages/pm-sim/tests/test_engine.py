@@ -11,7 +11,7 @@ from simulated import Script, fills, only, script, simulate
 from streams import CENT, MS, NO, SHARE, T0, WALL, YES, Stream, walk
 
 from pm_frames.continuity import State
-from pm_frames.events import CorruptEvents, EventReader, Settled
+from pm_frames.events import CorruptEvents, EventReader, Kind, Settled
 from pm_sim import (
     Buy,
     Cancel,
@@ -163,6 +163,25 @@ def test_a_mask_takes_fills_away() -> None:
     mask = Mask("x", {"t0": [(T0 + 2 * MS, T0 + 3 * MS)]})
     engine = simulate(data, plan({1: [buy(50)], 2: [buy(50)]}), engine={"mask": mask})
     assert [type(one).__name__ for one in script(engine).told] == ["Fill", "Reject"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "breaks_first", "mark"),
+    [(0, False, 40), (9, False, 40), (11, False, None), (0, True, None)],
+)
+def test_a_run_that_stops_as_planned_leaves_its_last_bids_to_mark_by(
+    seconds: int, breaks_first: bool, mark: int | None
+) -> None:
+    """pm-capture closes its connections before it ends; long before that a book is not known to the end."""
+    data = Stream().market().mirrored({40: 50}, {50: 50})
+    if breaks_first:
+        data.now += MS
+        data.event(Kind.TICK_SIZE, YES, bid_px_e6=CENT)
+    data.status(YES, State.PLANNED_CHANGE)
+    data.now += seconds * 1_000_000_000
+    data.status(YES, State.ENDED, State.PLANNED_CHANGE)
+    engine = simulate(data.end(), plan({1: [buy(50)]}))
+    assert only(engine).marks() == {YES: None if mark is None else mark * CENT}
 
 
 def test_a_mask_on_one_token_takes_fills_of_its_mirror_and_its_mark() -> None:

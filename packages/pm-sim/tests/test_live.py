@@ -219,6 +219,12 @@ def interesting_ends() -> Iterator[tuple[bytes, str]]:
     yield lost.end(), "no book is live"
     ended = live_book().status(0, State.RECONNECTING).status(1, State.ENDED)
     yield ended.end(), ""
+    # As pm-capture stops: connections are closed as planned, and then the run has ended.
+    stopped = live_book()
+    for token in (0, 1):
+        stopped.status(token, State.PLANNED_CHANGE)
+        stopped.status(token, State.ENDED, State.PLANNED_CHANGE)
+    yield stopped.end(), ""
     yield live_book().end(RunState.CRASHED), "crashed"
     yield live_book().end(running, EndReason.STOPPED), "stopped"
     yield live_book().end(running, limit), ""

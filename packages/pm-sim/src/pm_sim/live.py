@@ -45,6 +45,7 @@ ENDING_NS: Final = 10 * NS_PER_S  # for whoever writes the events to write END, 
 _SEQUENCED: Final = frozenset(int(kind) for kind in SEQUENCED)
 _STATUS: Final = int(Kind.STATUS)
 _STATED: Final = frozenset({int(Kind.TOB), _STATUS})
+_HAD_A_CONNECTION: Final = frozenset({State.LIVE, State.PLANNED_CHANGE})
 
 Clock = Callable[[], int]
 
@@ -145,8 +146,9 @@ class Live:
                 record["e2e_intent_ready"](self._intent_ns - received)
 
     def _stated(self, token: int, state: int, came_from: int | None) -> None:
-        # The end of a run ends all books; what matters is which of them were live until then.
-        self._counts["ended_live"] += state == State.ENDED and came_from == State.LIVE
+        # The end of a run ends all books, after a stop has closed their connections, as planned. What matters
+        # is which of them had one until then.
+        self._counts["ended_live"] += state == State.ENDED and came_from in _HAD_A_CONNECTION
         before = self._states.get(token)
         self._states[token] = state
         self._counts["live"] += (state == State.LIVE) - (before == State.LIVE)
