@@ -165,11 +165,11 @@ def trials(session: nox.Session) -> None:
 
 @nox.session(python=["3.11", "3.12", "3.13"])
 def determinism(session: nox.Session) -> None:
-    """Replay a generated bundle, or RUN, under every hash seed, locale, time zone and read size.
+    """Replay and simulate a generated bundle, or RUN, under every hash seed, locale, time zone and read size.
 
     Each Python compares with the same committed digests. One that is not installed fails in CI only.
     """
-    install(session, "packages/pm-frames", "packages/pm-replay")
+    install(session, "packages/pm-frames", "packages/pm-replay", "packages/pm-sim")
     session.run("python", "tools/determinism.py", *session.posargs)
 
 

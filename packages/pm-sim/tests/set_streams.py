@@ -19,7 +19,12 @@ class SetStream(Stream):
         for number in range(count):
             self.market(
                 number,
-                **{"neg_risk": True, "neg_risk_market_id": "0xset", "neg_risk_augmented": False}
+                **{
+                    "neg_risk": True,
+                    "neg_risk_market_id": "0xset",
+                    "neg_risk_augmented": False,
+                    "event_markets": count,
+                }
                 | facts,
             )
         return self

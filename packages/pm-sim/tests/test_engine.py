@@ -11,8 +11,24 @@ from simulated import Script, fills, only, script, simulate
 from streams import CENT, MS, NO, SHARE, T0, WALL, YES, Stream, walk
 
 from pm_frames.continuity import State
-from pm_frames.events import CorruptEvents, EventReader, Settled
-from pm_sim import Buy, Cancel, Merge, PxE6, Sell, Strategy, SzE6, Tif, Timer, Urgency
+from pm_frames.events import CorruptEvents, EventReader, Kind, Settled
+from pm_sim import (
+    Buy,
+    Cancel,
+    Context,
+    Intent,
+    MarketState,
+    Merge,
+    Portfolio,
+    PxE6,
+    Sell,
+    Strategy,
+    SzE6,
+    Tif,
+    Timer,
+    TopOfBook,
+    Urgency,
+)
 from pm_sim.engine import Engine
 from pm_sim.lens import StrategyFailed
 from pm_sim.mask import Mask
@@ -147,6 +163,69 @@ def test_a_mask_takes_fills_away() -> None:
     mask = Mask("x", {"t0": [(T0 + 2 * MS, T0 + 3 * MS)]})
     engine = simulate(data, plan({1: [buy(50)], 2: [buy(50)]}), engine={"mask": mask})
     assert [type(one).__name__ for one in script(engine).told] == ["Fill", "Reject"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "breaks_first", "mark"),
+    [(0, False, 40), (9, False, 40), (11, False, None), (0, True, None)],
+)
+def test_a_run_that_stops_as_planned_leaves_its_last_bids_to_mark_by(
+    seconds: int, breaks_first: bool, mark: int | None
+) -> None:
+    """pm-capture closes its connections before it ends; long before that a book is not known to the end."""
+    data = Stream().market().mirrored({40: 50}, {50: 50})
+    if breaks_first:
+        data.now += MS
+        data.event(Kind.TICK_SIZE, YES, bid_px_e6=CENT)
+    data.status(YES, State.PLANNED_CHANGE)
+    data.now += seconds * 1_000_000_000
+    data.status(YES, State.ENDED, State.PLANNED_CHANGE)
+    engine = simulate(data.end(), plan({1: [buy(50)]}))
+    assert only(engine).marks() == {YES: None if mark is None else mark * CENT}
+
+
+def test_a_mask_on_one_token_takes_fills_of_its_mirror_and_its_mark() -> None:
+    data = Stream().market()
+    for _ in range(3):
+        data.mirrored({40: 50}, {50: 50})
+    mask = Mask("x", {"t1": [(T0 + 2 * MS, T0 + 9 * MS)]})
+    engine = simulate(data.end(), plan({1: [buy(50)], 3: [buy(50)]}), engine={"mask": mask})
+    assert [type(one).__name__ for one in script(engine).told] == ["Fill", "Reject"]
+    assert only(engine).rejects[RejectReason.MASKED] == 1
+    assert only(engine).marks() == {YES: None}
+
+
+class Endless(Strategy):
+    """Yields the same intent for ever."""
+
+    def on_top_of_book(
+        self, ctx: Context, event: TopOfBook, market_state: MarketState, portfolio: Portfolio
+    ) -> Iterator[Intent]:
+        while True:
+            yield Timer(ctx.now_ns + 1)
+
+
+@pytest.mark.parametrize("policy", list(OnError))
+def test_a_strategy_that_yields_without_end_is_at_fault(policy: OnError) -> None:
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).book(YES, {40: 50}, {50: 50}).end()
+
+    def run() -> Engine:
+        return simulate(data, ("e", Endless), max_intents_per_callback=7, on_error=policy)
+
+    if policy is OnError.FATAL:
+        with pytest.raises(StrategyFailed, match="more intents than one call may"):
+            run()
+        return
+    [ended] = only(run()).runs
+    assert ended.is_disabled is (policy is OnError.DISABLE)
+    assert ended.errors == (1 if policy is OnError.DISABLE else 2)
+
+
+def test_as_many_intents_as_a_call_may_yield_are_no_fault() -> None:
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).end()
+    seven = plan({1: [buy(50, size=5) for _ in range(7)]})
+    assert only(simulate(data, seven, max_intents_per_callback=7)).intents.count == 7
+    assert only(simulate(data, seven, max_intents_per_callback=6)).runs[0].errors == 1
 
 
 def test_tops_from_the_middle_of_a_batch_are_not_shown() -> None:

@@ -16,6 +16,7 @@ from pm_sim.views import Book, Level, TopOfBook
 BID: Final = int(LevelSide.BUY)
 ASK: Final = int(LevelSide.SELL)
 Slot = tuple[int, ...]
+STOPPING_NS: Final = 10_000_000_000  # that closing its connections takes a run, at most
 
 
 class Books:
@@ -33,7 +34,14 @@ class Books:
         self.tops: dict[int, Slot] = {}
         self.statuses: dict[int, Slot] = {}  # the last STATUS of each token
         self.levels: dict[int, tuple[dict[int, int], dict[int, int]]] = {}  # bids, asks
+        self._reconnects: set[tuple[int, int]] = set()  # what told of them: shard and frame
+        self._closed: dict[int, Slot] = {}  # books that were known until we gave up the connection
         self._broken: dict[int, int] = {}  # event after which a book must be told anew
+
+    @property
+    def reconnects(self) -> int:
+        """How often a connection was lost that brought a token of the stream."""
+        return len(self._reconnects)
 
     # -- what the stream says -------------------------------------------------------------------
 
@@ -53,9 +61,23 @@ class Books:
             book[slot[8]].pop(slot[7], None)
 
     def status(self, slot: Slot) -> None:
-        """Take a STATUS slot. The end of a run breaks no book that was live until then."""
-        self.statuses[slot[6]] = slot
-        state = slot[11] & 7
+        """Take a STATUS slot. The end of a run breaks no book that was live until then.
+
+        Before a run ends its connections are closed, as planned: that is part of its end if it is not long before.
+        """
+        token, state = slot[6], slot[11] & 7
+        if state == State.PLANNED_CHANGE and self.is_markable(token):
+            self._closed[token] = slot
+        elif state == State.ENDED and slot[4] == State.PLANNED_CHANGE:
+            closed = self._closed.get(token)
+            if closed is not None and closed is self.statuses[token]:
+                if slot[1] - closed[1] <= STOPPING_NS:
+                    self.statuses[token] = slot
+                    self._broken.pop(token, None)
+                    return
+        self.statuses[token] = slot
+        if state == State.RECONNECTING:
+            self._reconnects.add((slot[9], slot[5]))
         if state != State.LIVE and not (state == State.ENDED and slot[4] == State.LIVE):
             self.broken(slot)
 

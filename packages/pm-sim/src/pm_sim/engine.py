@@ -17,7 +17,7 @@ from pm_sim.facts import Facts
 from pm_sim.fixed import PxE6, SzE6
 from pm_sim.lens import NEVER, Lens
 from pm_sim.markets import Market, Markets
-from pm_sim.mask import Mask
+from pm_sim.mask import Mask, suspects
 from pm_sim.orders import Fill
 from pm_sim.resolutions import Resolution
 from pm_sim.running import Running, market_state
@@ -56,7 +56,7 @@ class Engine:
         """`strategies`: id, and what makes one of them; each lens gets its own."""
         self.header = header
         self.settings = settings
-        self.markets = Markets()
+        self.markets = Markets(accepts_uncounted=settings.accepts_uncounted_sets)
         self.facts = Facts(self.markets)
         self.books = Books(
             has_levels=bool(header.facts.get("depth")),
@@ -71,16 +71,13 @@ class Engine:
         self._is_waiting = False  # orders for the end of a batch, or strategies for depth
         self._disabled = 0
         self._changed: set[int] = set()  # tokens whose levels changed since their last top
-        ids = self.markets.ids
         self.lenses = [
             Lens(
                 name,
                 settings,
                 self.facts,
                 self.books,
-                (lambda token, at_ns: False)
-                if mask is None
-                else (lambda token, at_ns: mask.covers(ids[token], at_ns)),
+                suspects(mask, self.markets),
             )
             for name in settings.lenses
         ]

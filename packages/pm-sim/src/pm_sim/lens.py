@@ -108,7 +108,12 @@ class Lens:
         """Take what a hook yields, from `first` on, and answer each intent."""
         send = getattr(intents, "send", None)
         intent = first
+        left = self.settings.max_intents_per_callback
         while intent is not None:
+            if not left:
+                self.raised(run, hook, IntentError("it yields more intents than one call may"))
+                break
+            left -= 1
             try:
                 wanted = checked(intent, self.facts.tokens)
             except IntentError as error:
