@@ -162,6 +162,7 @@ def troubled(seed: int, *, depth: bool, messages: int = 260) -> bytes:
     """Three markets of a neg-risk event and one of a hidden fee: trades, breaks, ticks, doubts, ends."""
     random = Random(f"troubled|{seed}")
     stream = SetStream(depth=depth)
+    stream.unit_e6 = 997_531
     stream.event_of(3)
     stream.market(3, fees_enabled=None, fee_schedule=None, seconds_delay="0.003", min_size_e6=0)
     books = [*fair(random, 3), ({40: 50}, {42: 30, 43: 80})]
