@@ -327,6 +327,8 @@ class Engine:
 
     def _driven(self, lens: Lens, run: Running, intents: Any, first: Any) -> int:
         lens.drive(run, intents, first, "on_top_of_book")
+        if not lens.is_stirred:
+            return self._due_ns
         lens.settle_down()
         return self._look()
 

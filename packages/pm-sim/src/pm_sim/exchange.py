@@ -16,7 +16,7 @@ from pm_frames.continuity import State
 from pm_frames.events import Settled
 from pm_sim.books import ASK, BID, Slot
 from pm_sim.depth import Depth
-from pm_sim.fees import FeeModel
+from pm_sim.fees import FeeModel, MarketFees
 from pm_sim.fixed import ONE, CashE6, PxE6, SzE6, cost_up
 from pm_sim.ledger import Ledger
 from pm_sim.markets import Market, Markets
@@ -32,10 +32,11 @@ from pm_sim.orders import (
     Tif,
     Urgency,
 )
-from pm_sim.rules import SIZE_STEP_E6, refusal, taker_refusal
+from pm_sim.rules import SIZE_STEP_E6, MarketRules, refusal, taker_refusal
 from pm_sim.walk import Step, buy_at_most_e6, walk
 
 _STATES: Final = {int(one): one for one in State}
+BOUNDS_MAX: Final = 1 << 12  # of each token, that are remembered
 UNKNOWN_QUEUE_E6: Final = 1 << 62  # more than ever trades
 
 
@@ -77,6 +78,14 @@ class _Resting:
     ahead_e6: int  # what the queue model has before us
 
 
+class _Bounds(NamedTuple):
+    """What buys of a token can cost at most by price and size, while its fees and rules are these."""
+
+    fees: MarketFees
+    rules: MarketRules
+    amounts_e6: dict[tuple[int, int], CashE6]
+
+
 class Exchange:
     """Orders of one account against the books of one lens; each verb returns what came of it."""
 
@@ -95,6 +104,7 @@ class Exchange:
         self._priced: dict[int, tuple[object, object]] = {}  # the fees and rules that it is for
         self._unsettled: dict[int, list[int]] = {}  # orders that wait for the end of a batch
         self._expiries: list[_Waiting] = []
+        self._bounds: dict[int, _Bounds] = {}
         self._fills = 0
 
     # -- orders ---------------------------------------------------------------------------------
@@ -441,9 +451,18 @@ class Exchange:
         market = self._markets.of(order.token)
         if market is None:
             return cost_up(order.limit_px_e6, order.size_e6)
-        return buy_at_most_e6(
-            self._terms.fees(market), order.limit_px_e6, order.size_e6, market.rules.tick_e6
-        )
+        known = self._bounds.get(order.token)
+        if known is None or known[0] is not market.fees or known[1] is not market.rules:
+            known = self._bounds[order.token] = _Bounds(market.fees, market.rules, {})
+        amounts, of = known[2], (order.limit_px_e6, order.size_e6)
+        amount = amounts.get(of)
+        if amount is None:
+            if len(amounts) >= BOUNDS_MAX:
+                amounts.clear()
+            amount = amounts[of] = buy_at_most_e6(
+                self._terms.fees(market), order.limit_px_e6, order.size_e6, market.rules.tick_e6
+            )
+        return amount
 
     def _remove(self, resting: _Resting, now_ns: int) -> None:
         order = resting.order

@@ -18,7 +18,7 @@ from pm_sim.facts import Facts
 from pm_sim.fees import Dearer, FeeModel, FlatBps, MarketFees
 from pm_sim.fixed import BPS, CashE6, PxE6, SzE6
 from pm_sim.hashing import LineHash, fill_line, intent_line
-from pm_sim.intents import Buy, Cancel, Convert, Intent, Merge, Sell, Timer
+from pm_sim.intents import Buy, Cancel, Convert, Merge, Sell, Timer
 from pm_sim.ledger import Ledger, Totals
 from pm_sim.markets import Market
 from pm_sim.orders import Fill, Order, Outcome, Reject, RejectReason, Side
@@ -29,6 +29,8 @@ from pm_sim.views import EMPTY_PORTFOLIO, Portfolio
 
 NEVER: Final = 1 << 63
 _ARRIVAL, _TIMER = 0, 1
+_BUY, _SELL = Side.BUY, Side.SELL
+_make: Any = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 
 
 class StrategyFailed(Exception):
@@ -70,6 +72,7 @@ class Lens:
         self.runs: list[Running] = []
         self.portfolio: Portfolio = EMPTY_PORTFOLIO
         self.due_ns = NEVER
+        self.is_stirred = False  # by an intent: something is to be told, or due at another time
         self.intents = LineHash()
         self.fills = LineHash()
         self.submitted = 0
@@ -77,6 +80,8 @@ class Lens:
         self.rejects: Counter[RejectReason] = Counter()
         self.counts: Counter[str] = Counter()
         self.tell_fill: Callable[[Lens, Fill], object] = lambda lens, fill: None
+        self._is_turning = settings.unheld is Unheld.COMPLEMENT
+        self._latency_ns = settings.order_latency.draw_ns
         self._heap: list[_Due] = []
         self._sent = 0
         self._orders = 0
@@ -107,14 +112,18 @@ class Lens:
     def drive(self, run: Running, intents: Iterator[Any], first: Any, hook: str) -> None:
         """Take what a hook yields, from `first` on, and answer each intent."""
         send = getattr(intents, "send", None)
-        intent = first
+        intent, tokens = first, self.facts.tokens
         while intent is not None:
             try:
-                wanted = checked(intent, self.facts.tokens)
+                wanted = checked(intent, tokens)
             except IntentError as error:
                 self.raised(run, hook, error)
                 break
-            answer = self._intend(run, wanted)
+            if isinstance(wanted, Buy) or isinstance(wanted, Sell):
+                answer = self._place(run, wanted)
+            else:
+                answer = None
+                self._intend(run, wanted)
             try:
                 intent = next(intents) if send is None else send(answer)
             except StopIteration:
@@ -125,6 +134,7 @@ class Lens:
 
     def raised(self, run: Running, hook: str, error: Exception) -> None:
         """Contain what a strategy raised, by the policy. Raises `StrategyFailed` if that is `fatal`."""
+        self.is_stirred = True
         run.raised(hook, self.books.seq, error)
         if self.settings.on_error is OnError.FATAL:
             raise StrategyFailed(f"{run.strategy_id}: {run.first_error}") from error
@@ -145,6 +155,7 @@ class Lens:
                 self._tell(self._told.popleft())
         finally:
             self._is_telling = False
+        self.is_stirred = False
         self._refresh()
 
     def _call(self, run: Running, hook: str, *arguments: object) -> None:
@@ -172,14 +183,12 @@ class Lens:
 
     # -- intents --------------------------------------------------------------------------------
 
-    def _intend(self, run: Running, intent: Intent) -> int | None:
+    def _intend(self, run: Running, intent: Cancel | Merge | Convert | Timer) -> None:
         if isinstance(intent, Timer):
             self._push(max(intent.at_ns, self.books.now_ns), _TIMER, run, intent)
-            return None
-        if isinstance(intent, Buy) or isinstance(intent, Sell):
-            return self._place(run, intent)
+            return
         if not self._lets_through(run, NO_RISK):
-            return None
+            return
         if isinstance(intent, Cancel):
             known = 0 < intent.order_id <= len(self._tokens)
             self._hash(run, intent, self._tokens[intent.order_id - 1] if known else None)
@@ -192,42 +201,38 @@ class Lens:
         else:
             self._hash(run, intent, intent.tokens[0] if intent.tokens else None)
             self._convert(run, intent)
-        return None
 
     def _place(self, run: Running, intent: Buy | Sell) -> int | None:
         wanted: Buy | Sell = intent
-        if isinstance(intent, Sell) and self.settings.unheld is Unheld.COMPLEMENT:
+        if self._is_turning and isinstance(intent, Sell):
             other = self.facts.markets.complement(intent.token)
             if other is not None and self.ledger.holding(intent.token).free_e6 < intent.size_e6:
                 wanted = complement_of(intent, other)
-        now, number = self.books.now_ns, self._orders + 1
-        order = Order(
-            number,
-            run.strategy_id,
-            self.books.seq,
-            wanted.token,
-            Side.BUY if isinstance(wanted, Buy) else Side.SELL,
-            cast(PxE6, int(wanted.limit_px_e6)),
-            cast(SzE6, int(wanted.size_e6)),
-            wanted.tif,
-            wanted.urgency,
-            wanted.tag or "",
-            now,
-            now + self.settings.order_latency.draw_ns(number),
-            wanted.expires_ns,
-        )
-        if not self._lets_through(run, self._risk(order)):
+        token, px_e6, size_e6, tif, urgency, tag, expires_ns = wanted
+        books, number, strategy_id = self.books, self._orders + 1, run.strategy_id
+        seq, now = books.seq, books.now_ns
+        side = _BUY if isinstance(wanted, Buy) else _SELL
+        order: Order = _make(Order, (
+            number, strategy_id, seq, token, side, px_e6, size_e6, tif, urgency, tag or "",
+            now, now + self._latency_ns(number), expires_ns,
+        ))  # fmt: skip
+        allocator = self.allocator
+        risk = self._risk(order) if allocator.limits_money else NO_RISK
+        if not allocator.lets_through(strategy_id, (seq, now), risk):
             return None
-        self._orders += 1
-        self._tokens.append(order.token)
-        self._hash(run, intent, intent.token)
+        self._orders = number
+        self._tokens.append(token)
+        market_id = self.facts.markets.ids[intent[0]]
+        self.intents.add(intent_line(seq, strategy_id, market_id, intent))
         refused = self.exchange.submit(order)
-        if refused is not None:
-            self._told.append(refused)
-        else:
+        if refused is None:
             self.submitted += 1
             self._push(order.arrives_ns, _ARRIVAL, run, order)
-        return order.order_id
+        elif run.hears_rejects:
+            self._tell_later(refused)
+        else:
+            self.rejects[refused.reason] += 1
+        return number
 
     def _lets_through(self, run: Running, risk: Risk) -> bool:
         return self.allocator.lets_through(
@@ -235,7 +240,7 @@ class Lens:
         )
 
     def _risk(self, order: Order) -> Risk:
-        if not self.allocator.limits_money or order.side is Side.SELL:
+        if order.side is Side.SELL:
             return NO_RISK
         market = self.facts.markets.of(order.token)
         tokens = (order.token,) if market is None else market.tokens
@@ -247,9 +252,7 @@ class Lens:
             totals.cost_basis_e6 + totals.reserved_e6,
         )
 
-    def _hash(
-        self, run: Running, intent: Buy | Sell | Cancel | Merge | Convert, token: int | None
-    ) -> None:
+    def _hash(self, run: Running, intent: Cancel | Merge | Convert, token: int | None) -> None:
         market_id = "" if token is None else self.facts.markets.ids[token]
         self.intents.add(intent_line(self.books.seq, run.strategy_id, market_id, intent))
 
@@ -287,13 +290,19 @@ class Lens:
     def _settled_on_chain(self, run: Running, token: int, size_e6: SzE6, *, done: bool) -> None:
         if done:
             self.submitted += 1
+            self.is_stirred = True
             self._refresh()
             return
         reason = RejectReason.NOT_HELD
-        self._told.append(Reject(0, run.strategy_id, token, reason, size_e6, self.books.now_ns))
+        self._tell_later(Reject(0, run.strategy_id, token, reason, size_e6, self.books.now_ns))
+
+    def _tell_later(self, outcome: Outcome) -> None:
+        self._told.append(outcome)
+        self.is_stirred = True
 
     def _push(self, due_ns: int, rank: int, run: Running, what: Order | Cancel | Timer) -> None:
         self._sent += 1
+        self.is_stirred = True
         heapq.heappush(self._heap, _Due(due_ns, rank, self._sent, run, what))
 
     # -- time -----------------------------------------------------------------------------------

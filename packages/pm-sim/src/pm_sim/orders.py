@@ -17,6 +17,9 @@ class Side(StrEnum):
     BUY = "buy"
     SELL = "sell"
 
+    # Equal to that of the text, as that of every StrEnum; but not computed in Python.
+    __hash__ = str.__hash__
+
 
 class Tif(StrEnum):
     """How long an order lives."""
@@ -26,12 +29,16 @@ class Tif(StrEnum):
     IOC = "ioc"  # the venue's FAK: what does not fill at once is cancelled
     FOK = "fok"
 
+    __hash__ = str.__hash__
+
 
 class Urgency(StrEnum):
     """Whether an order is meant to take (and may fill at once) or to make (post-only)."""
 
     TAKER = "taker"
     MAKER = "maker"
+
+    __hash__ = str.__hash__
 
 
 class RejectReason(Enum):
