@@ -10,12 +10,15 @@ from pm_frames.continuity import State
 from pm_frames.events import NONE, Settled
 from pm_frames.events import Side as LevelSide
 from pm_sim.fixed import ONE
-from pm_sim.orders import Side
+from pm_sim.orders import BUY, Side
 from pm_sim.views import Book, Level, TopOfBook
 
 BID: Final = int(LevelSide.BUY)
 ASK: Final = int(LevelSide.SELL)
 Slot = tuple[int, ...]
+_LIVE: Final = int(State.LIVE)
+_UNKNOWN: Final = State.UNKNOWN
+_AWAITING: Final = State.AWAITING_SNAPSHOT
 
 
 class Books:
@@ -76,15 +79,15 @@ class Books:
         A book that is said to be live again is awaited until its first top.
         """
         if not self.tells_breaks:
-            return State.UNKNOWN
+            return _UNKNOWN
         top, status = self.tops.get(token), self.statuses.get(token)
         told = 0 if top is None else top[0]
-        if status is not None and status[0] > told and status[11] & 7 != State.LIVE:
+        if status is not None and status[0] > told and status[11] & 7 != _LIVE:
             return status[11] & 7
         if top is None:
-            return State.UNSUBSCRIBED if status is None else State.AWAITING_SNAPSHOT
+            return State.UNSUBSCRIBED if status is None else _AWAITING
         if self._broken.get(token, 0) > told:
-            return State.AWAITING_SNAPSHOT
+            return _AWAITING
         return top[11] & 7
 
     def is_markable(self, token: int) -> bool:
@@ -127,7 +130,7 @@ class Books:
     def best(self, token: int, side: Side) -> int | None:
         """Return the best price that an order of this side would meet."""
         bids, asks = self.sides(token)
-        if side is Side.BUY:
+        if side is BUY:
             return min(asks, default=None)
         return max(bids, default=None)
 

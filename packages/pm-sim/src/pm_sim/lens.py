@@ -21,7 +21,7 @@ from pm_sim.hashing import LineHash, fill_line, intent_line
 from pm_sim.intents import Buy, Cancel, Convert, Merge, Sell, Timer
 from pm_sim.ledger import Ledger, Totals
 from pm_sim.markets import Market
-from pm_sim.orders import Fill, Order, Outcome, Reject, RejectReason, Side
+from pm_sim.orders import BUY, SELL, Fill, Order, Outcome, Reject, RejectReason
 from pm_sim.running import IntentError, Running, checked, complement_of
 from pm_sim.settings import WORST, OnError, Settings, Unheld
 from pm_sim.strategy import Strategy
@@ -29,7 +29,6 @@ from pm_sim.views import EMPTY_PORTFOLIO, Portfolio
 
 NEVER: Final = 1 << 63
 _ARRIVAL, _TIMER = 0, 1
-_BUY, _SELL = Side.BUY, Side.SELL
 _make: Any = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 
 
@@ -211,7 +210,7 @@ class Lens:
         token, px_e6, size_e6, tif, urgency, tag, expires_ns = wanted
         books, number, strategy_id = self.books, self._orders + 1, run.strategy_id
         seq, now = books.seq, books.now_ns
-        side = _BUY if isinstance(wanted, Buy) else _SELL
+        side = BUY if isinstance(wanted, Buy) else SELL
         order: Order = _make(Order, (
             number, strategy_id, seq, token, side, px_e6, size_e6, tif, urgency, tag or "",
             now, now + self._latency_ns(number), expires_ns,
@@ -240,7 +239,7 @@ class Lens:
         )
 
     def _risk(self, order: Order) -> Risk:
-        if order.side is Side.SELL:
+        if order.side is SELL:
             return NO_RISK
         market = self.facts.markets.of(order.token)
         tokens = (order.token,) if market is None else market.tokens
@@ -403,7 +402,7 @@ class Lens:
                 and not self.books.is_crossed(token, complement)
                 and not self.terms.masked(token, self.books.now_ns)
             )
-            bids = self.depth.reachable(token, Side.SELL, PxE6(1)) if believed else []
+            bids = self.depth.reachable(token, SELL, PxE6(1)) if believed else []
             marks[token] = bids[0].px_e6 if bids else None
         return marks
 

@@ -5,7 +5,7 @@ stream, defined by its TOKEN slot.
 """
 
 from enum import Enum, StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pm_frames.continuity import State
 from pm_sim.fixed import CashE6, PxE6, SzE6
@@ -41,6 +41,17 @@ class Urgency(StrEnum):
     __hash__ = str.__hash__
 
 
+# The members themselves, for where it counts: Python 3.11 finds an attribute of an enum in 100 ns.
+BUY: Final = Side.BUY
+SELL: Final = Side.SELL
+GTC: Final = Tif.GTC
+GTD: Final = Tif.GTD
+IOC: Final = Tif.IOC
+FOK: Final = Tif.FOK
+TAKER: Final = Urgency.TAKER
+MAKER: Final = Urgency.MAKER
+
+
 class RejectReason(Enum):
     """Why an order did not live; counted by name in the summary."""
 
@@ -64,6 +75,8 @@ class RejectReason(Enum):
     EXPIRED = "expired"
     LIMIT = "limit"  # the allocator's
     SELF_CROSS = "self_cross"
+
+    __hash__ = object.__hash__
 
 
 class Order(NamedTuple):
