@@ -43,6 +43,8 @@ from pm_sim.walk import Step, buy_at_most_e6, walk
 _LIVE: Final = int(State.LIVE)
 _UNSETTLED: Final = int(Settled.UNSETTLED)
 _STATES: Final = {int(one): one for one in State}
+_CASH: Final = RejectReason.CASH
+_NOT_HELD: Final = RejectReason.NOT_HELD
 BOUNDS_MAX: Final = 1 << 12  # of each token, that are remembered
 UNKNOWN_QUEUE_E6: Final = 1 << 62  # more than ever trades
 
@@ -118,23 +120,25 @@ class Exchange:
 
     # -- orders ---------------------------------------------------------------------------------
 
-    def submit(self, order: Order) -> Reject | None:
-        """Set aside what the order may need; a Reject if the account has not got it."""
+    def set_aside(
+        self, order_id: int, token: int, side: Side, px_e6: PxE6, size_e6: SzE6, now_ns: int
+    ) -> RejectReason | None:
+        """Set aside what an order may need; return why it ends here if the account has not got it."""
         ledger = self._ledger
-        if order.side is SELL:
-            if not ledger.offer_shares(order.token, order.size_e6):
-                return self._reject(order, RejectReason.NOT_HELD, order.submitted_ns)
-            self._orders[order.order_id] = order
-            return None
-        amount = self._needed(order)
-        if not ledger.reserve_cash(amount, order.submitted_ns):
-            return self._reject(order, RejectReason.CASH, order.submitted_ns)
-        self._orders[order.order_id] = order
-        self._reserved[order.order_id] = amount
-        market = self._markets.by_token.get(order.token)
+        if side is SELL:
+            return None if ledger.offer_shares(token, size_e6) else _NOT_HELD
+        amount = self._needed(token, px_e6, size_e6)
+        if not ledger.reserve_cash(amount, now_ns):
+            return _CASH
+        self._reserved[order_id] = amount
+        market = self._markets.by_token.get(token)
         if market is not None:
-            self._priced[order.order_id] = market.fees, market.rules
+            self._priced[order_id] = market.fees, market.rules
         return None
+
+    def sent(self, order: Order) -> None:
+        """Take an order for which everything was set aside: it is under way."""
+        self._orders[order.order_id] = order
 
     def arrived(self, order: Order, now_ns: int) -> list[Outcome]:
         """Take an order that has reached the venue; nothing if it was ended under way."""
@@ -184,9 +188,9 @@ class Exchange:
         orders = [*self._orders.values(), *(one.order for one in self._resting.values())]
         return sum(self._reserved.get(one.order_id, 0) for one in orders if one.token in tokens)
 
-    def needed_e6(self, order: Order) -> CashE6:
-        """Return what an order can cost at most, fees included; 0 for a sale."""
-        return self._needed(order) if order.side is BUY else CashE6(0)
+    def needed_e6(self, token: int, px_e6: PxE6, size_e6: SzE6) -> CashE6:
+        """Return what a purchase can cost at most, fees included."""
+        return self._needed(token, px_e6, size_e6)
 
     @property
     def is_waiting(self) -> bool:
@@ -298,7 +302,10 @@ class Exchange:
         # Fees or the tick may have changed under way, and with them what a buy can cost.
         fees, rules = self._priced.get(order.order_id, (None, None))
         if order.side is BUY and not (fees is market.fees and rules is market.rules):
-            more = self._needed(order) - self._reserved[order.order_id]
+            more = (
+                self._needed(order.token, order.limit_px_e6, order.size_e6)
+                - self._reserved[order.order_id]
+            )
             if more > 0:
                 if not self._ledger.reserve_cash(CashE6(more), now_ns):
                     return RejectReason.CASH
@@ -455,22 +462,21 @@ class Exchange:
                 self._remove(resting, now_ns)
         return outcomes
 
-    def _needed(self, order: Order) -> CashE6:
+    def _needed(self, token: int, px_e6: PxE6, size_e6: SzE6) -> CashE6:
         """Return what a buy can cost at most: the limit, the dearest fee, and every rounding."""
-        market = self._markets.of(order.token)
+        market = self._markets.of(token)
         if market is None:
-            return cost_up(order.limit_px_e6, order.size_e6)
-        known = self._bounds.get(order.token)
+            return cost_up(px_e6, size_e6)
+        known = self._bounds.get(token)
         if known is None or known[0] is not market.fees or known[1] is not market.rules:
-            known = self._bounds[order.token] = _Bounds(market.fees, market.rules, {})
-        amounts, of = known[2], (order.limit_px_e6, order.size_e6)
+            known = self._bounds[token] = _Bounds(market.fees, market.rules, {})
+        amounts, of = known[2], (px_e6, size_e6)
         amount = amounts.get(of)
         if amount is None:
             if len(amounts) >= BOUNDS_MAX:
                 amounts.clear()
-            amount = amounts[of] = buy_at_most_e6(
-                self._terms.fees(market), order.limit_px_e6, order.size_e6, market.rules.tick_e6
-            )
+            fees = self._terms.fees(market)
+            amount = amounts[of] = buy_at_most_e6(fees, px_e6, size_e6, market.rules.tick_e6)
         return amount
 
     def _remove(self, resting: _Resting, now_ns: int) -> None:

@@ -21,7 +21,7 @@ from pm_sim.hashing import LineHash, fill_line, intent_line
 from pm_sim.intents import Buy, Cancel, Convert, Merge, Sell, Timer
 from pm_sim.ledger import Ledger, Totals
 from pm_sim.markets import Market
-from pm_sim.orders import BUY, SELL, Fill, Order, Outcome, Reject, RejectReason
+from pm_sim.orders import BUY, SELL, Fill, Order, Outcome, Reject, RejectReason, Side
 from pm_sim.running import IntentError, Running, checked, complement_of
 from pm_sim.settings import WORST, OnError, Settings, Unheld
 from pm_sim.strategy import Strategy
@@ -211,26 +211,28 @@ class Lens:
         books, number, strategy_id = self.books, self._orders + 1, run.strategy_id
         seq, now = books.seq, books.now_ns
         side = BUY if isinstance(wanted, Buy) else SELL
-        order: Order = _make(Order, (
-            number, strategy_id, seq, token, side, px_e6, size_e6, tif, urgency, tag or "",
-            now, now + self._latency_ns(number), expires_ns,
-        ))  # fmt: skip
-        allocator = self.allocator
-        risk = self._risk(order) if allocator.limits_money else NO_RISK
+        allocator, exchange = self.allocator, self.exchange
+        risk = self._risk(token, side, px_e6, size_e6) if allocator.limits_money else NO_RISK
         if not allocator.lets_through(strategy_id, (seq, now), risk):
             return None
         self._orders = number
         self._tokens.append(token)
         market_id = self.facts.markets.ids[intent[0]]
         self.intents.add(intent_line(seq, strategy_id, market_id, intent))
-        refused = self.exchange.submit(order)
-        if refused is None:
+        reason = exchange.set_aside(number, token, side, px_e6, size_e6, now)
+        if reason is None:
+            arrives = now + self._latency_ns(number)
+            order: Order = _make(Order, (
+                number, strategy_id, seq, token, side, px_e6, size_e6, tif, urgency, tag or "",
+                now, arrives, expires_ns,
+            ))  # fmt: skip
+            exchange.sent(order)
             self.submitted += 1
-            self._push(order.arrives_ns, _ARRIVAL, run, order)
+            self._push(arrives, _ARRIVAL, run, order)
         elif run.hears_rejects:
-            self._tell_later(refused)
+            self._tell_later(Reject(number, strategy_id, token, reason, size_e6, now))
         else:
-            self.rejects[refused.reason] += 1
+            self.rejects[reason] += 1
         return number
 
     def _lets_through(self, run: Running, risk: Risk) -> bool:
@@ -238,15 +240,15 @@ class Lens:
             run.strategy_id, (self.books.seq, self.books.now_ns), risk
         )
 
-    def _risk(self, order: Order) -> Risk:
-        if order.side is SELL:
+    def _risk(self, token: int, side: Side, px_e6: PxE6, size_e6: SzE6) -> Risk:
+        if side is SELL:
             return NO_RISK
-        market = self.facts.markets.of(order.token)
-        tokens = (order.token,) if market is None else market.tokens
-        costs = sum(self.ledger.holding(token).cost_e6 for token in tokens)
+        market = self.facts.markets.of(token)
+        tokens = (token,) if market is None else market.tokens
+        costs = sum(self.ledger.holding(one).cost_e6 for one in tokens)
         totals = self.ledger.totals({})
         return Risk(
-            self.exchange.needed_e6(order),
+            self.exchange.needed_e6(token, px_e6, size_e6),
             costs + self.exchange.reserved_e6(tokens),
             totals.cost_basis_e6 + totals.reserved_e6,
         )
