@@ -36,6 +36,9 @@ class Books:
         self.tops: dict[int, Slot] = {}
         self.statuses: dict[int, Slot] = {}  # the last STATUS of each token
         self.levels: dict[int, tuple[dict[int, int], dict[int, int]]] = {}  # bids, asks
+        # What lenses have taken: of each the highest bid and the lowest ask by token, and of all together.
+        self.nearest: list[dict[int, tuple[int, int]]] = []
+        self.gates: dict[int, tuple[int, int]] = {}
         self._broken: dict[int, int] = {}  # event after which a book must be told anew
 
     # -- what the stream says -------------------------------------------------------------------
@@ -65,6 +68,14 @@ class Books:
     def broken(self, slot: Slot) -> None:
         """Take a break: until the next top nothing is known of the book (docs/spec/events.md)."""
         self._broken[slot[6]] = slot[0]
+
+    def regate(self, token: int) -> None:
+        """Find the gate of a token anew: a top that is better than it says nothing of what was taken."""
+        found = [of[token] for of in self.nearest if token in of]
+        if found:
+            self.gates[token] = max(bid for bid, _ in found), min(ask for _, ask in found)
+        else:
+            self.gates.pop(token, None)
 
     # -- what can be asked ----------------------------------------------------------------------
 

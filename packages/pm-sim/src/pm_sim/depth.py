@@ -37,6 +37,7 @@ class Depth:
         # says nothing of what was taken, nor does one that is as good if a restatement is nothing. With
         # levels nothing is better, since every level is told.
         self.nearest: dict[int, tuple[int, int]] = {}
+        books.nearest.append(self.nearest)
 
     def reachable(self, token: int, side: Side, limit_px_e6: PxE6) -> list[Level]:
         """Return the levels that an order can take without passing its limit, best first."""
@@ -94,8 +95,10 @@ class Depth:
         if not taken:
             del self.taken[token]
             del self.nearest[token]
+            self.books.regate(token)
         elif gone:
             self.nearest[token] = self._nearest(taken)
+            self.books.regate(token)
 
     def _add(self, token: int, side: int, px_e6: int, size_e6: int, displayed: int) -> None:
         taken = self.taken.setdefault(token, {})
@@ -103,6 +106,7 @@ class Depth:
         taken[side, px_e6] = _Taken(size_e6 + (before.size_e6 if before else 0), displayed)
         if before is None:
             self.nearest[token] = self._nearest(taken)
+            self.books.regate(token)
 
     def _nearest(self, taken: dict[tuple[int, int], _Taken]) -> tuple[int, int]:
         if self.books.has_levels:

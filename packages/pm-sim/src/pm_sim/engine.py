@@ -67,7 +67,6 @@ class Engine:
         self.end: End | None = None
         self.counts: Counter[str] = Counter()
         self._due_ns = NEVER
-        self._is_watching = False  # levels that were taken
         self._is_waiting = False  # orders for the end of a batch, or strategies for depth
         self._disabled = 0
         self._changed: set[int] = set()  # tokens whose levels changed since their last top
@@ -135,7 +134,7 @@ class Engine:
         books, facts, make = self.books, self.facts.tokens, tuple.__new__
         tops, level = books.tops, books.level
         none = NONE
-        takers = [(lens.depth.nearest.get, lens.depth.told) for lens in self.lenses]
+        gates, tellers = books.gates, [lens.depth.told for lens in self.lenses]
         due = self._due_ns
         for slot in SLOT.iter_unpack(block):
             now = slot[1]
@@ -150,10 +149,10 @@ class Engine:
                 books.now_ns = now
                 token = slot[6]
                 tops[token] = slot
-                if self._is_watching:
-                    for gate_of, told in takers:
-                        gate = gate_of(token)
-                        if gate and not (slot[7] > gate[0] and none != slot[8] < gate[1]):
+                if gates and token in gates:
+                    gate = gates[token]
+                    if not (slot[7] > gate[0] and none != slot[8] < gate[1]):
+                        for told in tellers:
                             told(slot)
                 if self._is_waiting:
                     due = self._watched(slot)
@@ -364,13 +363,12 @@ class Engine:
     def _look(self) -> int:
         """Say when the next thing is due, and note whether a lens waits for tops."""
         due = self._settlements[0].due_ns if self._settlements else NEVER
-        watching, waiting, disabled = False, bool(self._depth_lenses), 0
+        waiting, disabled = bool(self._depth_lenses), 0
         for lens in self.lenses:
             disabled += lens.disabled
             due = min(due, lens.due_ns)
-            watching = watching or bool(lens.depth.nearest)
             waiting = waiting or lens.exchange.is_waiting
-        self._is_watching, self._is_waiting = watching, waiting
+        self._is_waiting = waiting
         if disabled != self._disabled:
             self._disabled = disabled
             self._regroup()
