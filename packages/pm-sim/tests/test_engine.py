@@ -322,3 +322,56 @@ def test_a_stream_without_strategies_is_read_to_its_end() -> None:
     assert reader.end is not None
     engine.finish(reader.end)
     assert engine.books.seq == 20
+
+
+class OneToken(Script):
+    """Is shown one token."""
+
+    def sees_token(self, facts: Any) -> bool:
+        return bool(facts.token == NO)
+
+
+def test_a_strategy_is_shown_the_tokens_that_it_wants_and_the_hashes_are_the_same() -> None:
+    data = walk(5, 60, depth=False)
+    steps: dict[int, list[Any]] = {seq: [buy(60, token=NO)] for seq in range(2, 100, 6)}
+    some, every = (
+        simulate(data, ("s", lambda kind=kind: kind(steps))) for kind in (OneToken, Script)
+    )
+    assert len(script(some).answers) == 17
+    for name in ("intents", "fills"):
+        assert getattr(only(some), name).hexdigest() == getattr(only(every), name).hexdigest()
+    other = {seq: [buy(60)] for seq in range(1, 100, 6)}
+    assert not script(simulate(data, lambda: OneToken(other))).answers
+
+
+def test_depth_of_a_token_that_is_not_wanted_is_not_shown() -> None:
+    class Looks(OneToken):
+        def on_depth(self, ctx: Any, event: Any, book: Any, portfolio: Any) -> None:
+            self.told.append(event.token)
+
+    engine = simulate(walk(5, 10), lambda: Looks({}))
+    assert script(engine).told == [NO] * 10
+
+
+def test_what_is_wanted_is_asked_again_when_a_market_is_stated_anew() -> None:
+    class Fine(Script):
+        def sees_token(self, facts: Any) -> bool:
+            return bool(facts.market.tick_e6 < CENT)
+
+    data = Stream().market().book(YES, {40: 50}, {50: 50})
+    data.market(tick_size_e6=1_000).book(YES, {40: 50}, {50: 50}).end()
+    engine = simulate(bytes(data.data), lambda: Fine({1: [buy(50)], 2: [buy(50)]}))
+    assert script(engine).answers == [1]
+
+
+def test_a_strategy_that_cannot_say_what_it_wants_is_contained() -> None:
+    class Unsure(Script):
+        def sees_token(self, facts: Any) -> bool:
+            raise ZeroDivisionError
+
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).book(YES, {40: 50}, {50: 50}).end()
+    engine = simulate(data, ("a", lambda: Unsure({1: [buy(50)]})), ("b", plan({2: [buy(50)]})))
+    first, second = only(engine).runs
+    assert (first.errors, first.is_disabled, second.is_disabled) == (1, True, False)
+    assert str(first.first_error).startswith("sees_token at seq 1")
+    assert len(script(engine, 1).answers) == 1

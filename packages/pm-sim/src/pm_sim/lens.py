@@ -25,7 +25,7 @@ from pm_sim.orders import BUY, SELL, Fill, Order, Outcome, Reject, RejectReason,
 from pm_sim.running import IntentError, Running, checked, complement_of
 from pm_sim.settings import WORST, OnError, Settings, Unheld
 from pm_sim.strategy import Strategy
-from pm_sim.views import EMPTY_PORTFOLIO, Portfolio
+from pm_sim.views import EMPTY_PORTFOLIO, Portfolio, TokenFacts
 
 NEVER: Final = 1 << 63
 _ARRIVAL, _TIMER = 0, 1
@@ -69,6 +69,7 @@ class Lens:
         self.exchange = Exchange(facts.markets, self.depth, self.ledger, self.terms)
         self.allocator = Allocator(settings.limits)
         self.runs: list[Running] = []
+        self.hooks: frozenset[str] = frozenset()  # that any of them has
         self.portfolio: Portfolio = EMPTY_PORTFOLIO
         self.due_ns = NEVER
         self.is_stirred = False  # by an intent: something is to be told, or due at another time
@@ -97,14 +98,15 @@ class Lens:
         run = Running(strategy, strategy_id, self, self.settings.seed)
         self._by_id[strategy_id] = run
         self.runs = [self._by_id[one] for one in sorted(self._by_id)]
+        self.hooks = frozenset().union(*(one.hooks for one in self.runs))
         return run
 
     # -- strategies -----------------------------------------------------------------------------
 
-    def call(self, hook: str, *arguments: object) -> None:
-        """Call a hook of every strategy that has it."""
-        for run in self.runs:
-            if not run.is_disabled and hook in run.hooks:
+    def call(self, hook: str, *arguments: object, of: TokenFacts | None = None) -> None:
+        """Call a hook of every strategy that has it; `of`: and that wants to see this token."""
+        for run in self.runs if hook in self.hooks else ():
+            if not run.is_disabled and hook in run.hooks and (of is None or self.shows(run, of)):
                 self._call(run, hook, *arguments)
         self.settle_down()
 
@@ -139,6 +141,14 @@ class Lens:
             raise StrategyFailed(f"{run.strategy_id}: {run.first_error}") from error
         if self.settings.on_error is OnError.DISABLE:
             self._disable(run)
+
+    def shows(self, run: Running, known: TokenFacts) -> bool:
+        """Say whether a strategy is shown the books of a token."""
+        try:
+            return not run.is_disabled and bool(run.strategy.sees_token(known))
+        except Exception as error:
+            self.raised(run, "sees_token", error)
+            return False
 
     def _disable(self, run: Running) -> None:
         self.disabled += not run.is_disabled
