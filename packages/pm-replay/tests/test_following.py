@@ -17,7 +17,6 @@ from pm_frames import open_bundle
 from pm_frames.continuity import Basis
 from pm_replay.__main__ import main
 from pm_replay.following import await_beginning
-from pm_replay.pipeline import basis_of
 
 # Writes a run that is locked, frame by frame, told by lines on its stdin what to do.
 WRITER = """
@@ -174,7 +173,7 @@ def test_a_run_has_begun_when_its_runlog_has(writer: Writer, tmp_path: Path) -> 
     bundle = open_bundle(tmp_path / "run", empty_ok=True)
     await_beginning(bundle, wait)
     assert waited == ["once"]
-    assert basis_of(bundle) is Basis.RUNLOG
+    assert bundle.continuity_basis is Basis.RUNLOG
 
 
 def test_enough_of_a_run_is_enough(writer: Writer, follow: Any, tmp_path: Path) -> None:
