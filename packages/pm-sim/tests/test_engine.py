@@ -195,7 +195,9 @@ class Raises(Script):
             raise ZeroDivisionError("mine")
 
 
-@pytest.mark.parametrize("bad", ["raise", "float", "number", "tag", "token", "thing"])
+@pytest.mark.parametrize(
+    "bad", ["raise", "float", "number", "tag", "token", "thing", "gtd", "late"]
+)
 def test_a_strategy_that_goes_wrong_is_contained_and_others_are_not_touched(bad: str) -> None:
     data = Stream().market()
     for _ in range(4):
@@ -203,6 +205,7 @@ def test_a_strategy_that_goes_wrong_is_contained_and_others_are_not_touched(bad:
     wrong: Any = {
         "raise": [], "float": [Buy(YES, 0.5, SzE6(SHARE))], "number": [buy(50)._replace(token=True)],  # type: ignore[arg-type]
         "tag": [buy(50, tag="a|b")], "token": [buy(50, token=99)], "thing": ["buy"],
+        "gtd": [buy(50)._replace(tif=Tif.GTD)], "late": [buy(50)._replace(expires_ns=1)],
     }[bad]  # fmt: skip
     make = (lambda: Raises({})) if bad == "raise" else plan({2: wrong, 3: wrong})
     steps = plan({2: [buy(50)], 3: [buy(50)]})
@@ -374,3 +377,17 @@ def test_a_strategy_that_cannot_say_what_it_wants_is_contained() -> None:
     assert (first.errors, first.is_disabled, second.is_disabled) == (1, True, False)
     assert str(first.first_error).startswith("sees_token at seq 1")
     assert len(script(engine, 1).answers) == 1
+
+
+def test_an_integer_of_a_kind_of_its_own_is_hashed_as_a_number() -> None:
+    class Odd(int):
+        def __format__(self, spec: str) -> str:
+            return "odd"
+
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).book(YES, {40: 50}, {50: 50}).end()
+    odd = Buy(Odd(YES), PxE6(Odd(50 * CENT)), SzE6(Odd(10 * SHARE)))
+    plain = Buy(YES, PxE6(50 * CENT), SzE6(10 * SHARE))
+    first, second = (simulate(data, ("s", plan({1: [one]}))) for one in (odd, plain))
+    for name in ("intents", "fills"):
+        assert getattr(only(first), name).hexdigest() == getattr(only(second), name).hexdigest()
+    assert only(first).fills.count == 1
