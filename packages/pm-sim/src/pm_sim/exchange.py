@@ -15,9 +15,10 @@ from typing import Final, NamedTuple
 from pm_frames.continuity import State
 from pm_frames.events import Settled
 from pm_sim.books import ASK, BID, Slot
+from pm_sim.bounds import Bounds
 from pm_sim.depth import Depth
-from pm_sim.fees import FeeModel, MarketFees
-from pm_sim.fixed import ONE, CashE6, PxE6, SzE6, cost_up
+from pm_sim.fees import FeeModel
+from pm_sim.fixed import ONE, CashE6, PxE6, SzE6
 from pm_sim.ledger import Ledger
 from pm_sim.markets import Market, Markets
 from pm_sim.orders import (
@@ -37,15 +38,14 @@ from pm_sim.orders import (
     Rested,
     Side,
 )
-from pm_sim.rules import SIZE_STEP_E6, MarketRules, refusal, taker_refusal
-from pm_sim.walk import Step, buy_at_most_e6, walk
+from pm_sim.rules import SIZE_STEP_E6, refusal, taker_refusal
+from pm_sim.walk import Step, walk
 
 _LIVE: Final = int(State.LIVE)
 _UNSETTLED: Final = int(Settled.UNSETTLED)
 _STATES: Final = {int(one): one for one in State}
 _CASH: Final = RejectReason.CASH
 _NOT_HELD: Final = RejectReason.NOT_HELD
-BOUNDS_MAX: Final = 1 << 12  # of each token, that are remembered
 UNKNOWN_QUEUE_E6: Final = 1 << 62  # more than ever trades
 
 
@@ -87,14 +87,6 @@ class _Resting:
     ahead_e6: int  # what the queue model has before us
 
 
-class _Bounds(NamedTuple):
-    """What buys of a token can cost at most by price and size, while its fees and rules are these."""
-
-    fees: MarketFees
-    rules: MarketRules
-    amounts_e6: dict[tuple[int, int], CashE6]
-
-
 class Exchange:
     """Orders of one account against the books of one lens; each verb returns what came of it."""
 
@@ -115,7 +107,7 @@ class Exchange:
         self._priced: dict[int, tuple[object, object]] = {}  # the fees and rules that it is for
         self._unsettled: dict[int, list[int]] = {}  # orders that wait for the end of a batch
         self._expiries: list[_Waiting] = []
-        self._bounds: dict[int, _Bounds] = {}
+        self.bounds = Bounds(markets, terms.fees)
         self._fills = 0
 
     # -- orders ---------------------------------------------------------------------------------
@@ -127,7 +119,7 @@ class Exchange:
         ledger = self._ledger
         if side is SELL:
             return None if ledger.offer_shares(token, size_e6) else _NOT_HELD
-        amount = self._needed(token, px_e6, size_e6)
+        amount = self.bounds.buy_e6(token, px_e6, size_e6)
         if not ledger.reserve_cash(amount, now_ns):
             return _CASH
         self._reserved[order_id] = amount
@@ -187,10 +179,6 @@ class Exchange:
         """Return the cash that is reserved for buys of these tokens."""
         orders = [*self._orders.values(), *(one.order for one in self._resting.values())]
         return sum(self._reserved.get(one.order_id, 0) for one in orders if one.token in tokens)
-
-    def needed_e6(self, token: int, px_e6: PxE6, size_e6: SzE6) -> CashE6:
-        """Return what a purchase can cost at most, fees included."""
-        return self._needed(token, px_e6, size_e6)
 
     @property
     def is_waiting(self) -> bool:
@@ -303,7 +291,7 @@ class Exchange:
         fees, rules = self._priced.get(order.order_id, (None, None))
         if order.side is BUY and not (fees is market.fees and rules is market.rules):
             more = (
-                self._needed(order.token, order.limit_px_e6, order.size_e6)
+                self.bounds.buy_e6(order.token, order.limit_px_e6, order.size_e6)
                 - self._reserved[order.order_id]
             )
             if more > 0:
@@ -461,23 +449,6 @@ class Exchange:
             if not resting.left_e6:
                 self._remove(resting, now_ns)
         return outcomes
-
-    def _needed(self, token: int, px_e6: PxE6, size_e6: SzE6) -> CashE6:
-        """Return what a buy can cost at most: the limit, the dearest fee, and every rounding."""
-        market = self._markets.of(token)
-        if market is None:
-            return cost_up(px_e6, size_e6)
-        known = self._bounds.get(token)
-        if known is None or known[0] is not market.fees or known[1] is not market.rules:
-            known = self._bounds[token] = _Bounds(market.fees, market.rules, {})
-        amounts, of = known[2], (px_e6, size_e6)
-        amount = amounts.get(of)
-        if amount is None:
-            if len(amounts) >= BOUNDS_MAX:
-                amounts.clear()
-            fees = self._terms.fees(market)
-            amount = amounts[of] = buy_at_most_e6(fees, px_e6, size_e6, market.rules.tick_e6)
-        return amount
 
     def _remove(self, resting: _Resting, now_ns: int) -> None:
         order = resting.order

@@ -258,7 +258,7 @@ class Lens:
         costs = sum(self.ledger.holding(one).cost_e6 for one in tokens)
         totals = self.ledger.totals({})
         return Risk(
-            self.exchange.needed_e6(token, px_e6, size_e6),
+            self.exchange.bounds.buy_e6(token, px_e6, size_e6),
             costs + self.exchange.reserved_e6(tokens),
             totals.cost_basis_e6 + totals.reserved_e6,
         )
