@@ -6,6 +6,7 @@ nox -s faults                        the heavy fault campaigns, which CI runs cu
 nox -s trials                        chaos, kills, full disks, power cuts against a whole capture, at full size
 nox -s determinism                   equal bytes under every hash seed, locale, time zone and Python
 nox -s bench                         every speed claim, as a ratio within one run
+nox -s peers                         the same strategy in another simulator, every difference explained
 """
 
 import os
@@ -189,6 +190,14 @@ def bench(session: nox.Session) -> None:
             missed.append(script.name)
     if missed:
         session.error(f"goals were missed: {', '.join(missed)}")
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """The same strategy in another simulator, on real books: every difference in fills explained."""
+    everything(session)
+    session.install("-q", "--require-hashes", "--only-binary", ":all:", "-r", str(BENCH_LOCK))
+    session.run("python", "tools/compare_resolvedkit.py", *session.posargs)
 
 
 @nox.session
