@@ -177,7 +177,7 @@ def determinism(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Every speed claim of the documentation, each as a ratio against its peer in the same run.
 
-    A bench that misses a goal ends with 1; the others still run. One peer needs Python 3.12 (-P 3.12).
+    A bench that misses a goal ends with 1; the others still run. Two peers need Python 3.12 (-P 3.12).
     """
     everything(session)
     install(session, "isal", "numpy", "picows")

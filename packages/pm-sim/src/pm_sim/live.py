@@ -29,7 +29,7 @@ from pm_sim.allocator import NO_RISK, Allocator, Risk
 from pm_sim.engine import Engine
 from pm_sim.exchange import Exchange
 from pm_sim.lens import Lens
-from pm_sim.orders import Order, Reject
+from pm_sim.orders import RejectReason
 from pm_sim.report import Verdict
 
 NS_PER_MS: Final = 1_000_000
@@ -309,7 +309,7 @@ class _LookedAtExchange(Exchange):
         self._live = live
         self._allocator = lens.allocator
 
-    def submit(self, order: Order) -> Reject | None:
+    def set_aside(self, *wanted: Any) -> RejectReason | None:
         assert isinstance(self._allocator, _LookedAtAllocator)
         self._live.reached_venue(self._allocator.at_ns)
-        return super().submit(order)
+        return super().set_aside(*wanted)
