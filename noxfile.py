@@ -6,6 +6,7 @@ nox -s faults                        the heavy fault campaigns, which CI runs cu
 nox -s trials                        chaos, kills, full disks, power cuts against a whole capture, at full size
 nox -s determinism                   equal bytes under every hash seed, locale, time zone and Python
 nox -s bench                         every speed claim, as a ratio within one run
+nox -s peers                         the same strategy in another simulator, every difference explained
 """
 
 import os
@@ -165,11 +166,11 @@ def trials(session: nox.Session) -> None:
 
 @nox.session(python=["3.11", "3.12", "3.13"])
 def determinism(session: nox.Session) -> None:
-    """Replay a generated bundle, or RUN, under every hash seed, locale, time zone and read size.
+    """Replay and simulate a generated bundle, or RUN, under every hash seed, locale, time zone and read size.
 
     Each Python compares with the same committed digests. One that is not installed fails in CI only.
     """
-    install(session, "packages/pm-frames", "packages/pm-replay")
+    install(session, "packages/pm-frames", "packages/pm-replay", "packages/pm-sim")
     session.run("python", "tools/determinism.py", *session.posargs)
 
 
@@ -185,7 +186,7 @@ def runs(program: str) -> bool:
 def bench(session: nox.Session) -> None:
     """Every speed claim of the documentation, each as a ratio against its peer in the same run.
 
-    A bench that misses a goal ends with 1; the others still run. One peer needs Python 3.12, which is taken
+    A bench that misses a goal ends with 1; the others still run. Two peers need Python 3.12, which is taken
     where it is there.
     """
     everything(session)
@@ -199,6 +200,14 @@ def bench(session: nox.Session) -> None:
             missed.append(script.name)
     if missed:
         session.error(f"goals were missed: {', '.join(missed)}")
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """The same strategy in another simulator, on real books: every difference in fills explained."""
+    everything(session)
+    session.install("-q", "--require-hashes", "--only-binary", ":all:", "-r", str(BENCH_LOCK))
+    session.run("python", "tools/compare_resolvedkit.py", *session.posargs)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""Equal bytes whatever the surroundings: replay one bundle again and again, and compare what comes out.
+"""Equal bytes whatever the surroundings: replay and simulate one bundle again and again, and compare what comes out.
 
     python tools/determinism.py                  the bundle that this file makes; its digests are committed
     python tools/determinism.py RUN              a bundle of your own
@@ -35,6 +35,12 @@ VARIANTS: Mapping[str, tuple[dict[str, str], int]] = {  # environment, bytes rea
     "odd reads": ({"PYTHONHASHSEED": "1"}, 65_537),
     "large reads": ({}, 1 << 24),
 }  # fmt: skip
+SIM_FLAGS = (
+    "--strategy", "toy_spread", "--param", "toy_spread.min_spread_e6=0.01",
+    "--strategy", "random_taker", "--strategy", "dutch_book", "--strategy", "spread_capture",
+    "--queue", "conservative", "--order-latency-ms", "20", "--cash", "100000", "--print-pnl",
+    "--print-callback-stats", "--stable-json",
+)  # fmt: skip
 QUICK = ("hash seed 4242", "C, Chatham", "small reads")
 
 
@@ -62,8 +68,49 @@ def replay(run: Path, folder: Path) -> dict[str, bytes]:
     return told
 
 
+def simulate(run: Path, folder: Path) -> dict[str, bytes]:
+    """Return the line of pm-sim and its fills. SystemExit if a file, a pipe and the run give different lines."""
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    from pm_replay.__main__ import main as pm_replay
+    from pm_sim.__main__ import main as pm_sim
+
+    events, fills, line = folder / "all.pmev", folder / "fills.jsonl", StringIO()
+    with redirect_stdout(StringIO()):
+        pm_replay([str(run), "--depth", "--events-out", str(events), "--stable-json"])
+    with redirect_stdout(line):
+        code = pm_sim([str(events), *SIM_FLAGS, "--fills-out", str(fills)])
+    of_file = f"{code} {line.getvalue()}"
+    ways = {"of the run": simulated_run(run), "through a pipe": simulated_pipe(run)}
+    for name, told in ways.items():
+        if told != of_file:
+            raise SystemExit(f"pm-sim {name} tells {told!r}\nof the file of its events {of_file!r}")
+    # The result id names the sources, so that every edit changes it; it was compared above.
+    facts = json.loads(line.getvalue())
+    facts.pop("result_id", None)
+    return {"pm-sim": f"{code} {json.dumps(facts)}".encode(), "pm-sim fills": fills.read_bytes()}
+
+
+def simulated_run(run: Path, flags: Iterable[str] = SIM_FLAGS) -> str:
+    """Return exit code and line of `pm-sim RUN`, which starts pm-replay."""
+    return _told([sys.executable, "-m", "pm_sim", str(run), *flags])
+
+
+def simulated_pipe(run: Path, flags: Iterable[str] = SIM_FLAGS) -> str:
+    """Return exit code and line of `pm-replay RUN --depth --events-out - | pm-sim -`."""
+    replaying = [sys.executable, "-m", "pm_replay", str(run), "--depth", "--events-out", "-"]
+    with subprocess.Popen(replaying, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        return _told([sys.executable, "-m", "pm_sim", "-", *flags], process.stdout)
+
+
+def _told(command: list[str], stdin: object = None) -> str:
+    done = subprocess.run(command, stdin=stdin, capture_output=True, check=False)  # type: ignore[call-overload]
+    return f"{done.returncode} {done.stdout.decode()}"
+
+
 # Another program that makes events or results from a bundle is one more step here.
-STEPS: tuple[Callable[[Path, Path], dict[str, bytes]], ...] = (replay,)
+STEPS: tuple[Callable[[Path, Path], dict[str, bytes]], ...] = (replay, simulate)
 
 
 def digests(run: Path, read_bytes: int) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """Turn recorded book snapshots (Parquet, both tokens of binary markets) into a bundle of market-channel frames.
 
-python tools/make_frames_from_books.py books.parquet markets.parquet OUT [--rows N] [--book-every N]
+python tools/make_frames_from_books.py books.parquet markets.parquet OUT [--rows N] [--book-every N] [--fee-rate R]
 
 Reads the layout of resolvedkit: one row a token and moment, levels best first. A token's first row becomes a
 `book`, each later one the fewest changes that lead to it from the row before, with the best prices that
 it shows; rows of one market and moment share a frame. With `--book-every N` each Nth row of a token is sent whole
-once more after its changes, as the venue does after a trade. Needs pyarrow.
+once more after its changes, as the venue does after a trade. The universe has the end of each market, as
+its tick the finest that its prices show, and a taker fee only if `--fee-rate` states one: the recording has
+none of the two. Needs pyarrow.
 """
 
 import argparse
@@ -13,7 +15,8 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
@@ -114,19 +117,31 @@ def _compact(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def make(books: Path, markets: Path, out: Path, *, limit: int | None, book_every: int) -> int:
+def make(
+    books: Path,
+    markets: Path,
+    out: Path,
+    *,
+    limit: int | None,
+    book_every: int,
+    fee_rate: str | None = None,
+) -> int:
     """Write the bundle; return the number of frames."""
     from pyarrow import parquet
 
     rows = rows_of(books, limit)
     facts = parquet.read_table(markets).to_pylist()
     ids = {row["market_id"]: [token_id(row["market_id"], side) for side in SIDES] for row in facts}
+    ticks = ticks_of(rows)
     first_ms = rows[0]["ts"]
     builder = BundleBuilder(
         out,
         t0_mono_ns=T0_MONO_NS,
         t0_wall_ns_utc=first_ms * NS_PER_MS,
-        markets=[_universe_row(row, ids[row["market_id"]]) for row in facts],
+        markets=[
+            _universe_row(row, ids[row["market_id"]], ticks[row["market_id"]], fee_rate)
+            for row in facts
+        ],
         origin=f"{books.name}: Polymarket order-book data from Resolved Markets (https://resolvedmarkets.com)",
     )
     shards = {market: number % SHARDS for number, market in enumerate(ids)}
@@ -152,14 +167,30 @@ def make(books: Path, markets: Path, out: Path, *, limit: int | None, book_every
     return frames
 
 
-def _universe_row(row: Mapping[str, Any], tokens: list[str]) -> dict[str, Any]:
+def ticks_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the coarsest tick, 0.01 or finer, that all prices of a market lie on."""
+    places: dict[str, int] = {}
+    for row in rows:
+        prices = (px for side in ("bid_px", "ask_px") for px in row[side])
+        found = max((len(text(px)) - 2 for px in prices), default=0)
+        places[row["market_id"]] = max(found, places.get(row["market_id"], 2))
+    return {market: f"0.{'0' * (count - 1)}1" for market, count in places.items()}
+
+
+def _universe_row(
+    row: Mapping[str, Any], tokens: list[str], tick: str, fee_rate: str | None
+) -> dict[str, Any]:
     outcomes = (row["outcome_up"], row["outcome_down"])
     pairs = zip(tokens, outcomes, strict=True)
-    return {
+    fees = {"rate": fee_rate, "exponent": "1", "taker_only": True, "rebate_rate": None}
+    stated = {} if fee_rate is None else {"fees_enabled": True, "fee_schedule": fees}
+    return stated | {
         "condition_id": row["market_id"],
         "slug": row["slug"],
         "question": row["question"],
         "category": row["category"],
+        "tick_size": tick,
+        "end_date": datetime.fromtimestamp(row["end_ts"] / 1000, UTC).isoformat(),
         "tokens": [{"token_id": token, "outcome": outcome} for token, outcome in pairs],
     }
 
@@ -173,6 +204,7 @@ def main() -> int:
         "--rows", type=int, help="about so many rows, of every market (default all)"
     )
     parser.add_argument("--book-every", type=int, default=50, help="0: never (default 50)")
+    parser.add_argument("--fee-rate", metavar="R", help="taker fee rate to state, such as 0.07")
     options = parser.parse_args()
     if options.out.exists():
         print(f"make_frames_from_books: {options.out}: exists", file=sys.stderr)
@@ -183,6 +215,7 @@ def main() -> int:
         options.out,
         limit=options.rows,
         book_every=options.book_every,
+        fee_rate=options.fee_rate,
     )
     print(f"{options.out}: {frames} frames")
     return 0

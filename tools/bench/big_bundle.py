@@ -1,18 +1,22 @@
 """A bundle of any size, made up: eight shards, books and changes of about 600 bytes, a fault.
 
-    python tools/bench/big_bundle.py DIR [--frames N]
+    python tools/bench/big_bundle.py DIR [--frames N] [--sealed]
 
 The same arguments give the same bytes; nothing of a venue is needed.
 """
 
 import argparse
+import hashlib
 import json
 import zlib
 from pathlib import Path
 from random import Random
 
+from pm_frames.bundle import open_bundle
 from pm_frames.files import OsFiles
+from pm_frames.index import IndexCursor
 from pm_frames.runlog import RunlogWriter
+from pm_frames.window import Window
 from pm_frames.writer import ShardWriter
 
 SHARDS = 8
@@ -129,13 +133,54 @@ def make_bundle(path: Path, frames: int) -> Path:
     return path
 
 
+def seal_bundle(path: Path) -> None:
+    """Close a bundle as a capture would: SHA256SUMS and seal.json."""
+    files = sorted(one for one in path.rglob("*") if one.is_file())
+    sums = "".join(
+        f"{file_digest(one)}  {one.relative_to(path).as_posix()}\n" for one in files
+    ).encode()
+    (path / "SHA256SUMS").write_bytes(sums)
+    shards = {}
+    for shard in open_bundle(path).shards():
+        with Window(shard.idx_path) as window:
+            cursor = IndexCursor(window, shard.version)
+            first, last = cursor.get(0), cursor.get(cursor.count - 1)
+            shards[str(shard.shard_id)] = {
+                "frames": cursor.count, "frames_bytes": shard.frames_path.stat().st_size,
+                "idx_bytes": window.size,
+                "rx_mono_ns_first": first.rx_mono_ns, "rx_mono_ns_last": last.rx_mono_ns,
+                "rx_wall_ns_utc_first": first.rx_wall_ns_utc, "rx_wall_ns_utc_last": last.rx_wall_ns_utc,
+            }  # fmt: skip
+    seal = {
+        "seal_version": 1, "run_id": path.name, "stop_reason": "duration",
+        "closed_wall_ns_utc": max(one["rx_wall_ns_utc_last"] for one in shards.values()) + S,
+        "closed_mono_ns": max(one["rx_mono_ns_last"] for one in shards.values()) + S,
+        "sha256sums_sha256": hashlib.sha256(sums).hexdigest(),
+        "frames_total": sum(one["frames"] for one in shards.values()),
+        "bytes_total": sum(one["frames_bytes"] for one in shards.values()), "shards": shards,
+    }  # fmt: skip
+    canonical = json.dumps(seal, sort_keys=True, separators=(",", ":")).encode()
+    seal["seal_sha256"] = hashlib.sha256(canonical).hexdigest()
+    (path / "seal.json").write_text(json.dumps(seal), encoding="utf-8")
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def main() -> None:
     """Make one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path, metavar="DIR")
     parser.add_argument("--frames", type=int, default=1_000_000, metavar="N")
+    parser.add_argument("--sealed", action="store_true", help="read it all again, and seal it")
     options = parser.parse_args()
-    print(make_bundle(options.path, options.frames))
+    path = make_bundle(options.path, options.frames)
+    if options.sealed:
+        seal_bundle(path)
+    print(path)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 TOOL = Path(__file__).resolve().parents[1] / "determinism.py"
 
 
-def test_replay_gives_the_committed_bytes() -> None:
+def test_replay_and_simulation_give_the_committed_bytes() -> None:
     done = subprocess.run(
         [sys.executable, str(TOOL), "--quick"], capture_output=True, text=True, check=False
     )
@@ -22,7 +22,7 @@ def test_what_differs_is_told(tmp_path: Path) -> None:
     # A step that tells its hash seed: the one thing that must not be seen in what is written.
     text = TOOL.read_text(encoding="utf-8")
     copy.write_text(
-        text.replace("= (replay,)", '= (lambda *_: {"seed": str(hash("a")).encode()},)'),
+        text.replace("= (replay, simulate)", '= (lambda *_: {"seed": str(hash("a")).encode()},)'),
         encoding="utf-8",
     )
     run = tmp_path / "run"

@@ -151,8 +151,6 @@ def test_the_universe_goes_with_it_and_is_still_followed(
         "--capture-universe-refresh-interval-seconds", "0.4",
         "--capture-universe-refresh-stagger-seconds", "0.01",
         "--capture-universe-refresh-max-churn-pct", "0",
-        # A market that resolves just then has no book any more, which must not be waited for long.
-        "--capture-rotate-timeout-seconds", "3",
     )  # fmt: skip
     first, second = line_of(process), line_of(process)
     wait_until(
@@ -176,8 +174,10 @@ def test_the_universe_goes_with_it_and_is_still_followed(
     assert origin == {
         "run_id": first.name, "universe_version": len(chain) - 1, "sha256": digest,
     }  # fmt: skip
-    # Nobody asks while two runs live.
+    # A market that is over has no book any more, and none is waited for.
     [begun], [done] = runlog(first, "rotate_begin"), runlog(first, "rotate_done")
+    assert (done["reason"], done["missing_count"]) == ("complete", 0)
+    # Nobody asks while two runs live.
     asked = [
         record["ts_mono_ns"]
         for run in (first, second)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +107,7 @@ def clean_run(seconds: int = 8) -> Run:
     beats = [T0 + n * S for n in range(1, seconds)]
     return Run(
         runlog=[
-            record("run_start", T0),
+            record("run_start", T0, boot_id="boot"),
             connect(T0 + 10),
             subscribe(T0 + 11, "a", "b"),
             connect(T0 + 12, 1),
@@ -126,6 +129,15 @@ def clean_run(seconds: int = 8) -> Run:
             "t0_wall_ns_utc": WALL,
         },
     )
+
+
+def of_old(run: Run) -> Run:
+    """A run as the predecessors wrote it: subscriptions are counted, and name no token."""
+    for one in run.runlog:
+        one.pop("boot_id", None)
+        if tokens := one.pop("token_ids", None):
+            one["token_count"] = len(tokens)
+    return run
 
 
 def ndjson(records: Sequence[Mapping[str, Any]]) -> bytes:
@@ -180,6 +192,23 @@ def verified(**more: Any) -> Record:
     """A report of pm-verify about a run without findings."""
     totals = {"records": 5, "crc_mismatch": more.pop("crc_mismatch", 0)}
     return {"ok": True, "run_id": RUN_ID, "exit_code": 0, "totals": totals, **more}
+
+
+def shown_on_terminal(module: str, arguments: str, home: Path) -> str:
+    """What a command prints on a terminal, run in the directory `home`."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", module, *arguments.split()]
+    with subprocess.Popen(command, cwd=home, stdin=theirs, stdout=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while data := os.read(ours, 65536):
+                shown += data
+        except OSError:
+            pass  # how Linux says that the other side has closed
+        os.close(ours)
+        process.wait(timeout=60)
+    return shown.decode().replace("\r\n", "\n")
 
 
 class Judged(NamedTuple):

@@ -11,6 +11,7 @@ from pm_audit.freezes import Reason, Suspicion, find_freezes
 from pm_audit.mask import mask_bytes, mask_json
 from pm_audit.silence import Rule
 from pm_frames.bundle import open_bundle
+from pm_frames.continuity import Basis
 
 S = 10**9
 MS = 10**6
@@ -55,6 +56,13 @@ def test_a_frozen_shard_is_suspected_until_the_book_of_each_token(
     assert first.evidence.silence_ns == 3 * S
     assert first.evidence.sibling_messages == 150
     assert 100 <= first.evidence.expected_messages <= 150
+
+
+def test_a_runlog_that_names_no_tokens_is_not_what_is_judged_by(made: Any, tmp_path: Path) -> None:
+    run = made.of_old(talk(made, shard0=lambda now: not 4000 < now < 7000))
+    found = find_freezes(open_bundle(made.write_run(tmp_path / "run", run)), Rule())
+    assert found.basis is Basis.FLAGS
+    assert {one.token_id for one in found.suspicions} == {"a", "b"}
 
 
 @pytest.mark.parametrize("until", [4990, 5000])

@@ -98,6 +98,25 @@ def test_a_tail_that_is_lost_counts_before_the_disconnect(made: Any, tmp_path: P
     assert (damage.start_mono_ns, damage.end_mono_ns) == (T0 + 21, T0 + 8 * S - 5)
 
 
+def test_a_runlog_that_names_no_tokens_is_not_what_is_judged_by(made: Any, tmp_path: Path) -> None:
+    """As pm-replay tells it: live from the first book, by the flags of the frames."""
+    entries = entries_of(made.write_run(tmp_path / "run", made.of_old(made.clean_run())), "a")
+    assert story(entries) == [("none", "LIVE", 8 * S - 20)]
+
+
+def test_a_record_that_no_clock_can_have_stamped_still_happened(made: Any, tmp_path: Path) -> None:
+    run = made.clean_run()
+    run.runlog += [
+        made.disconnect(2**63, T0 + 3 * S),
+        made.record("heartbeat", 2**63 + 5),
+    ]
+    run_dir = made.write_run(tmp_path / "run", run)
+    timeline, entries = Timeline(open_bundle(run_dir)), list[Entry]()
+    keep_account(timeline, entries.append)
+    assert timeline.unusable_records == 1
+    assert timeline.end_mono_ns() == T0 + 8 * S
+
+
 def test_what_a_repair_left_out_is_damage_from_the_frame_before_it(
     made: Any, tmp_path: Path
 ) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +44,5 @@ def test_there_are_sessions() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals on Windows")
 @pytest.mark.parametrize(("arguments", "expected"), SESSIONS)
-def test_session(home: Path, arguments: str, expected: str) -> None:
-    ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "pm_audit", *arguments.split()]
-    with subprocess.Popen(command, cwd=home, stdin=theirs, stdout=theirs) as process:
-        os.close(theirs)
-        shown = b""
-        try:
-            while data := os.read(ours, 65536):
-                shown += data
-        except OSError:
-            pass  # how Linux says that the other side has closed
-        os.close(ours)
-        process.wait(timeout=60)
-    text = shown.decode().replace("\r\n", "\n")
-    assert text == expected
+def test_session(made: Any, home: Path, arguments: str, expected: str) -> None:
+    assert made.shown_on_terminal("pm_audit", arguments, home) == expected

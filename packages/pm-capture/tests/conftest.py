@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import signal
+import ssl
 import stat
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -327,11 +328,12 @@ class BareVenue:
     """A server that does with each bare socket only what its script does."""
 
     script: Callable[[Wire, int], Awaitable[None]]
+    tls: ssl.SSLContext | None = None
     opened: int = 0
     server: asyncio.Server | None = None
 
     async def __aenter__(self) -> "BareVenue":
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -340,8 +342,13 @@ class BareVenue:
 
     @property
     def url(self) -> str:
+        scheme = "ws" if self.tls is None else "wss"
+        return f"{scheme}://127.0.0.1:{self.port}/ws/market"
+
+    @property
+    def port(self) -> int:
         assert self.server is not None
-        return f"ws://127.0.0.1:{self.server.sockets[0].getsockname()[1]}/ws/market"
+        return int(self.server.sockets[0].getsockname()[1])
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.opened += 1

@@ -28,6 +28,16 @@ def test_events_are_counted_by_type() -> None:
     assert census.decode_errors == 3
 
 
+def test_a_market_that_is_over_is_told_of_once() -> None:
+    census = Census()
+    over = b'{"event_type":"market_resolved","assets_ids":["1","2"]}'
+    among = b'[{"event_type":"book"},' + over + b"]"
+    named = b'{"event_type":"last_trade_price","side":"market_resolved"}'
+    census.received([(1, CHANGE), (1, over), (1, named), (1, among)])
+    assert census.resolutions_taken() == [over, among]
+    assert census.resolutions_taken() == []
+
+
 def test_invented_types_do_not_fill_the_memory() -> None:
     census = Census()
     for number in range(1000):

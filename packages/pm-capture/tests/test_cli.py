@@ -95,6 +95,32 @@ def test_usage_errors_are_2() -> None:
     assert "none.toml: cannot be read" in call("--config", "none.toml").stderr
 
 
+def test_a_socks_proxy_that_cannot_be_spoken_is_2_before_a_run_begins(tmp_path: Path) -> None:
+    without_socks = (
+        "import sys\nsys.modules['python_socks'] = None\n"
+        "from pm_capture.__main__ import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            without_socks,
+            "--ws-transport",
+            "websockets",
+            "--data-dir",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        env={**clean(), "socks_proxy": "socks5h://me:secret@127.0.0.1:1", "no_proxy": ""},
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "***@127.0.0.1:1; SOCKS needs python-socks" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_print_config_shows_value_and_source(tmp_path: Path) -> None:
     toml = tmp_path / "c.toml"
     toml.write_text("ws_shards = 3\ncapture_max_markets = 7\nws_shrads = 1\n")

@@ -100,7 +100,7 @@ def test_digests_are_those_of_the_files(tmp_path: Path, ticking: Stamper) -> Non
     recorder.frames(0, [(TEXT, b"x")], ticking.frames())
     recorder.note("heartbeat", {})
     beat = Beat(run_id="r", wall_ns_utc=1, mono_ns=2, previous_mono_ns=1)
-    durations = recorder.shard_metrics(beat, facts(0), facts(0))
+    durations = recorder.shard_metrics(beat, facts(0), facts(0), recorder.meters_taken()[0])
     assert durations["write_ns"]["count"] == 1
     assert recorder.meters[0].write_ns.count == 0
     recorder.global_metrics(beat, [facts(0)], [facts(0)], Meters().told(), {"x": 1})
@@ -165,7 +165,7 @@ def test_a_shard_can_be_added_while_the_run_lives(
     recorder.note("disconnect", {"shard_id": 2})
     assert recorder.sync() == 1
     beat = Beat(run_id="r", wall_ns_utc=1, mono_ns=2, previous_mono_ns=1)
-    recorder.shard_metrics(beat, facts(2, frames=1), facts(2))
+    recorder.shard_metrics(beat, facts(2, frames=1), facts(2), recorder.meters_taken()[2])
     with pytest.raises(ValueError, match="expected shard 3, found 4"):
         recorder.adopt(stray := recorder.make_shard(4))
     stray.writer.close()

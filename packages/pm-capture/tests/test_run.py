@@ -18,7 +18,7 @@ from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
 from pm_capture.reasons import FatalReason
 from pm_capture.recorder import Recorder
-from pm_capture.run import Run
+from pm_capture.run import SHARDS_AT_ONCE, Run
 from pm_capture.shard_link import Dial
 from pm_capture.shard_session import Policies, ShardSession
 from pm_capture.stamper import Stamper
@@ -168,3 +168,54 @@ def test_a_sync_of_frames_that_fails_says_how_many_are_durable(
     told = json.loads((tmp_path / "r" / "fatal.json").read_text())
     assert told["durable_frames_total"] == 0
     assert told["frames_total"] == 1
+
+
+def test_metrics_that_are_written_in_turns_are_those_of_one_moment(
+    capture_venue: Callable[..., Any], new_venue: Callable[..., Any], tmp_path: Path
+) -> None:
+    """More shards than are written at once, and frames that arrive between."""
+    shards = 2 * SHARDS_AT_ONCE + 20
+    markets = [
+        {"market_id": str(one), "condition_id": f"0x{one}", "tokens": [{"token_id": str(one)}]}
+        for one in range(4 * shards)
+    ]
+    universe = {"universe_version": 0, "kind": "full", "markets": markets}
+    (tmp_path / "many.json").write_text(json.dumps(universe))
+
+    async def script(connection: Any, number: int) -> None:
+        tokens = json.loads(await connection.recv())["assets_ids"]
+        books = json.dumps([{"asset_id": token, "event_type": "book"} for token in tokens])
+        while True:
+            await connection.send(books)
+            await asyncio.sleep(0.005)
+
+    async def main() -> Any:
+        async with new_venue(script) as venue:
+            return await capture_venue(
+                venue.url, universe=tmp_path / "many.json", ws_shards=shards,
+                duration_seconds=2, capture_heartbeat_interval_seconds=0.2,
+            )  # fmt: skip
+
+    done = asyncio.run(main())
+    assert done.code == 0
+    told: dict[int, list[Any]] = {}
+    for path in sorted((done.left.path / "metrics").glob("shard_*.ndjson")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            told.setdefault(record["hb_mono_ns"], []).append(record)
+    beats = (done.left.path / "metrics" / "global.ndjson").read_text(encoding="utf-8")
+    wholes = [json.loads(line) for line in beats.splitlines()]
+    assert [whole["hb_mono_ns"] for whole in wholes] == sorted(told)
+    assert len(wholes) > 3
+    for whole in wholes:
+        parts = told[whole["hb_mono_ns"]]
+        assert sorted(part["shard_id"] for part in parts) == list(range(shards))
+        assert sum(part["frames"] for part in parts) == whole["frames"]
+        counted = whole["histograms"]["write_ns"]["count"]
+        assert sum(part["histograms"]["write_ns"]["count"] for part in parts) == counted
+    # All reads, each in one interval, and no frame of a later moment.
+    for shard_id in range(shards):
+        stamps = [frame.rx_mono_ns for frame in done.left.frames(shard_id)]
+        for when, parts in told.items():
+            [part] = [part for part in parts if part["shard_id"] == shard_id]
+            assert part["frames"] == sum(stamp <= when for stamp in stamps)

@@ -9,6 +9,7 @@ from pm_capture.policies.confirm import Confirm
 from pm_capture.policies.data_idle import DataIdle
 from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
+from pm_capture.reassignment import Reassignment
 from pm_capture.shard_session import Ended, Opened, Policies, ShardSession, State
 from pm_capture.subscribe import SubscribeCaps, initial, subscribe, unsubscribe
 
@@ -170,6 +171,15 @@ def test_a_token_without_a_book_is_taken_off_and_asked_for_again() -> None:
     # A book that comes at last is still noticed.
     session.frames_received([book("b")], 61 * S)
     assert session.coverage.missing() == []
+
+
+def test_a_market_that_is_over_is_remembered_until_its_tokens_go() -> None:
+    session = live(new(("a", "b", "c")))
+    over = {"event_type": "market_resolved", "assets_ids": ["a", "b", "of another shard"]}
+    session.frames_received([book("a", "b"), (TEXT, json.dumps(over).encode())], 1)
+    assert session.resolved == {"a", "b"}
+    session.reassign(Reassignment((), ("a",), 0, 1), 2)
+    assert session.resolved == {"b"}
 
 
 def test_invalid_operation_leads_to_a_reconnect() -> None:

@@ -226,6 +226,29 @@ def test_a_book_that_does_not_come_again_is_named_and_one_that_never_came_is_not
     )
 
 
+def test_a_market_that_is_over_is_not_waited_for(rotate: Callable[..., Rotated]) -> None:
+    """Its books came once; the overlap would last the whole minute if they were awaited again."""
+
+    async def script(connection: ServerConnection, number: int) -> None:
+        async for text in connection:
+            if text == "PING":
+                await connection.send("PONG")
+                continue
+            tokens = ["10", "11"] if number == 1 else ["10"]
+            books = [{"asset_id": token, "event_type": "book"} for token in tokens]
+            await connection.send(json.dumps(books))
+            over = {"event_type": "market_resolved", "assets_ids": ["11"]}
+            await connection.send(json.dumps(over))
+
+    done = rotate(script, until="sealed")
+    assert done.code == 0
+    first = done.runs[0]
+    assert any(b'"11"' in frame.payload and b'"book"' in frame.payload for frame in first.frames())
+    [told] = first.of("rotate_done")
+    assert (told["reason"], told["missing_count"]) == ("complete", 0)
+    assert first.json("seal.json")["stop_reason"] == "rotate"
+
+
 @pytest.mark.parametrize("backoff_seconds", [0.001, 20])  # connected again, or not yet
 def test_a_shard_that_the_older_run_hears_nothing_of_either_holds_nothing_up(
     rotate: Callable[..., Rotated], tmp_path: Path, backoff_seconds: float

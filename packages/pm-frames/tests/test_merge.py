@@ -6,7 +6,7 @@ import pytest
 from pm_frames.errors import BundleError, CorruptFrame
 from pm_frames.frames import Frame
 from pm_frames.layout import Version
-from pm_frames.merge import continuity_records, merge, merge_with_records
+from pm_frames.merge import merge, merge_with_records
 from pm_frames.shard import Shard
 from pm_frames.writer import ShardWriter
 
@@ -119,20 +119,3 @@ def test_records_that_go_back_are_told() -> None:
         list(merge_with_records([], records, runlog_path=Path("runlog.ndjson")))
     assert (caught.value.expected, caught.value.found) == ("at least 4", 3)
     assert caught.value.path == Path("runlog.ndjson")
-
-
-def test_only_continuity_records_are_chosen() -> None:
-    kinds = [
-        "run_start",
-        "ws_connect",
-        "heartbeat",
-        "subscribe_attempt",
-        "new_type",
-        "capture_stop",
-    ]
-    chosen = continuity_records({"record_type": kind} for kind in kinds)
-    assert [record["record_type"] for record in chosen] == [
-        "ws_connect",
-        "subscribe_attempt",
-        "capture_stop",
-    ]

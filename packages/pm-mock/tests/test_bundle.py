@@ -120,13 +120,28 @@ class Client:
         return got
 
 
+def served(
+    run_dir: Path,
+    count: int = 1,
+    *,
+    speed: float | None = 1,
+    hold_ms: int = 0,
+    disconnects: bool = False,
+    custom: bool = False,
+) -> tuple[BundleSource, list[Client]]:
+    """A bundle, and so many clients of it."""
+    hub = Hub()
+    source = BundleSource(
+        hub, open_bundle(run_dir), speed=speed, hold_ns=hold_ms * MS, disconnects=disconnects
+    )
+    return source, [Client(hub, source, number, custom=custom) for number in range(1, count + 1)]
+
+
 def play(
     run_dir: Path, *tokens: str, speed: float | None = 1, custom: bool = False
 ) -> list[tuple[int, bytes]]:
     """What one subscriber gets and when, in ms after its subscription."""
-    hub = Hub()
-    source = BundleSource(hub, open_bundle(run_dir), speed=speed, hold_ns=0)
-    client = Client(hub, source, 1, custom=custom)
+    source, [client] = served(run_dir, speed=speed, custom=custom)
     client.subscribe(*tokens, now_ns=1000)
     got: list[tuple[int, bytes]] = []
     while (due := source.deadline()) is not None:
@@ -162,9 +177,7 @@ def test_global_events_come_once_to_those_who_asked(run_dir: Path) -> None:
 
 
 def test_the_playback_waits_for_all_tokens_but_not_for_ever(run_dir: Path) -> None:
-    hub = Hub()
-    source = BundleSource(hub, open_bundle(run_dir), speed=1, hold_ns=500 * MS)
-    first, second = Client(hub, source, 1), Client(hub, source, 2)
+    source, [first, second] = served(run_dir, 2, hold_ms=500)
     assert source.deadline() is None
     first.subscribe("11", "22", "33", now_ns=0)
     assert source.deadline() == 500 * MS
@@ -178,9 +191,7 @@ def test_the_playback_waits_for_all_tokens_but_not_for_ever(run_dir: Path) -> No
 
 
 def test_one_clock_for_all_and_a_right_book_for_who_comes_late(run_dir: Path) -> None:
-    hub = Hub()
-    source = BundleSource(hub, open_bundle(run_dir), speed=1, hold_ns=0)
-    early, late = Client(hub, source, 1), Client(hub, source, 2)
+    source, [early, late] = served(run_dir, 2)
     early.subscribe("11", now_ns=0)
     run_until(source, 30 * MS)
     assert source.summary_of("99") is None
@@ -204,9 +215,8 @@ def test_one_clock_for_all_and_a_right_book_for_who_comes_late(run_dir: Path) ->
 
 
 def test_a_slow_reader_holds_the_clock_and_nobody_runs_it_at_full_speed(run_dir: Path) -> None:
-    hub = Hub()
-    source = BundleSource(hub, open_bundle(run_dir), speed=None, hold_ns=0)
-    client = Client(hub, source, 1)
+    source, [client] = served(run_dir, speed=None)
+    hub = client.hub
     client.subscribe("11", now_ns=0)
     hub.set_blocked(client.channel, blocked=True)
     assert source.deadline() is None
@@ -251,9 +261,7 @@ def test_a_gap_is_silence_until_the_recorded_books(run_dir: Path) -> None:
     write_runlog(run_dir, *LOSS)
     # The change at 50 ms came before any book of the new connection: it is a change to nothing.
     assert play(run_dir, "22") == [(3, book("11", "22"))]
-    hub = Hub()
-    source = BundleSource(hub, open_bundle(run_dir), speed=1, hold_ns=0)
-    client = Client(hub, source, 1)
+    source, [client] = served(run_dir)
     client.subscribe("33", now_ns=0)
     run_until(source, 17 * MS)
     assert source.summary_of("11") is not None
@@ -279,11 +287,25 @@ def test_a_frame_is_for_the_tokens_that_its_shard_had_been_subscribed_for(run_di
     ]
 
 
+def test_a_runlog_that_names_no_tokens_withholds_nothing(run_dir: Path) -> None:
+    """As the predecessors wrote it: nobody knows what was asked for, so what arrived counts."""
+    asked = [record(-2, "subscribe_attempt", shard_id=n, connection=1) for n in (0, 1)]
+    lines = [json.dumps(each) for each in asked]
+    (run_dir / "runlog.ndjson").write_text("\n".join(lines) + "\n")
+    assert play(run_dir, "11") == [(2, book("11", "22")), (12, change("11", 1))]
+
+
+def test_a_record_that_cannot_be_placed_is_damage_or_left_out(run_dir: Path) -> None:
+    write_runlog(run_dir, record(5, "universe_refresh", reason="APPLIED") | {"ts_mono_ns": 2**63})
+    assert len(play(run_dir, "11")) == 2
+    write_runlog(run_dir, LOSS[0] | {"ts_mono_ns": 2**63})
+    with pytest.raises(BundleError, match="impossible stamp"):
+        play(run_dir, "11")
+
+
 def test_recorded_losses_close_the_connections_of_their_tokens_on_request(run_dir: Path) -> None:
     write_runlog(run_dir, *LOSS)
-    hub = Hub()
-    source = BundleSource(hub, open_bundle(run_dir), speed=1, hold_ns=0, disconnects=True)
-    clients = [Client(hub, source, number) for number in (1, 2, 3)]
+    source, clients = served(run_dir, 3, disconnects=True)
     for client, tokens in zip(clients, (("11",), ("33",), ("22", "44")), strict=True):
         client.subscribe(*tokens, now_ns=0)
     run_until(source, 30 * MS)
@@ -327,9 +349,7 @@ def test_the_venue_of_a_bundle(run_dir: Path) -> None:
 def test_the_end_of_the_recording_leaves_the_last_books(run_dir: Path) -> None:
     stop = LOSS[0] | {"trigger": "stop", "planned": True, "ts_mono_ns": FIRST_NS + 70 * MS}
     write_runlog(run_dir, stop, record(71, "capture_stop", reason="duration"))
-    hub = Hub()
-    source = BundleSource(hub, open_bundle(run_dir), speed=1, hold_ns=0)
-    late = Client(hub, source, 1)
+    source, [late] = served(run_dir)
     late.subscribe(now_ns=0)
     run_until(source, 99 * MS)
     assert source.deadline() is None
@@ -339,9 +359,8 @@ def test_the_end_of_the_recording_leaves_the_last_books(run_dir: Path) -> None:
 
 def test_what_the_recorder_did_itself_closes_nothing(run_dir: Path) -> None:
     write_runlog(run_dir, LOSS[0] | {"trigger": "data_idle_timeout"})
-    hub = Hub()
-    source = BundleSource(hub, open_bundle(run_dir), speed=1, hold_ns=0, disconnects=True)
-    Client(hub, source, 1).subscribe("11", now_ns=0)
+    source, [client] = served(run_dir, disconnects=True)
+    client.subscribe("11", now_ns=0)
     run_until(source, 30 * MS)
     assert list(source.closings()) == []
 
@@ -360,9 +379,8 @@ def test_generations_apply_when_the_recording_applied_them(run_dir: Path) -> Non
         record(25, "universe_refresh", reason="SKIPPED_INFLIGHT", universe_file="nothing"),
         record(35, "universe_refresh", reason="APPLIED", universe_file="universe/000001.json"),
     )
-    hub = Hub()
-    source = BundleSource(hub, open_bundle(run_dir), speed=1, hold_ns=0)
-    Client(hub, source, 1).subscribe("11", now_ns=0)
+    source, [client] = served(run_dir)
+    client.subscribe("11", now_ns=0)
     run_until(source, 37 * MS)
     assert [one.market_id for one in source.catalogue.listings()] == ["77", "501"]
     run_until(source, 38 * MS)
@@ -384,9 +402,7 @@ def test_a_resolution_closes_the_market_with_its_winner(run_dir: Path) -> None:
     writer = ShardWriter(run_dir / "capture", 2)
     writer.append([(int(Flag.TEXT), RESOLVED)] * 2, rx_mono_ns=FIRST_NS + 7 * MS, rx_wall_ns_utc=1)
     writer.close()
-    hub = Hub()
-    source = BundleSource(hub, open_bundle(run_dir), speed=1, hold_ns=0)
-    client = Client(hub, source, 1, custom=True)
+    source, [client] = served(run_dir, custom=True)
     client.subscribe("33", now_ns=0)
     run_until(source, 10 * MS)
     assert client.take() == [book("33"), RESOLVED]
@@ -396,12 +412,11 @@ def test_a_resolution_closes_the_market_with_its_winner(run_dir: Path) -> None:
 
 
 def test_the_time_is_that_of_the_recording(run_dir: Path) -> None:
-    hub = Hub()
-    assert BundleSource(hub, open_bundle(run_dir), speed=1).wall_ms(0) is None
+    assert served(run_dir)[0].wall_ms(0) is None
     anchors = {"t0_mono_ns": FIRST_NS, "t0_wall_ns_utc": 1_700_000_000_000 * MS}
     (run_dir / "manifest.json").write_text(json.dumps(anchors))
-    source = BundleSource(hub, open_bundle(run_dir), speed=2, hold_ns=0)
-    Client(hub, source, 1).subscribe("11", now_ns=0)
+    source, [client] = served(run_dir, speed=2)
+    client.subscribe("11", now_ns=0)
     source.deadline_reached(0)
     run_until(source, 12 * MS)
     assert source.wall_ms(12 * MS) == 1_700_000_000_024

@@ -5,10 +5,12 @@ import re
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pm_mock.__main__ import main
 from pm_mock.faultplan import parse_faults
+from pm_mock.plantplan import Arbitrage, Mirror, parse_plants
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -30,13 +32,22 @@ def test_the_command_prints_what_is_shown(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_fault_script_is_valid_and_every_kind_is_described() -> None:
-    [script] = blocks("toml")
+    script, _ = blocks("toml")
     shown = parse_faults(script, name="README")
     assert len(shown) == 8
     for kind in ("close", "freeze", "mute", "garbage", "refuse", "no_book"):
         assert f"`{kind}`" in README
     for kind in ("gamma_429", "gamma_500", "gamma_garbage"):
         assert f"`{kind}`" in README
+
+
+def test_the_plant_script_is_valid_and_states_the_defaults() -> None:
+    _, script = blocks("toml")
+    arbitrage, split, stale = parse_plants(script, name="README")
+    assert isinstance(arbitrage, Arbitrage)
+    sparse = Arbitrage(calm=arbitrage.calm, asks=arbitrage.asks, size="1", at=1.0, winner=1)
+    assert arbitrage == msgspec.structs.replace(sparse, size=arbitrage.size)
+    assert [split, stale] == [Mirror(how="split"), Mirror(how="stale")]
 
 
 def test_every_flag_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterable
 from io import BytesIO
@@ -384,6 +385,31 @@ def test_a_cache_directory_that_cannot_be_written_is_told_and_spared(
     cache = Cache(tmp_path / "file" / "cache", 4, heard.append)
     assert told(made, WINDOW, cache)[1] == told(made, WINDOW)[1]
     assert "no checkpoints" in heard[-1]
+
+
+def test_another_run_pushes_the_checkpoints_out_that_were_not_used_last(
+    made: Made, tmp_path: Path
+) -> None:
+    cache = Cache(tmp_path / "cache", 4)
+    others = []
+    for letter in "cd":
+        other = make_at(
+            tmp_path / letter, [(0, T0 + 100 * n, b"PONG") for n in range(40)], subscribed("1")
+        )
+        (other.path / "seal.json").write_text(json.dumps({"sha256sums_sha256": letter * 64}))
+        others.append(other)
+    for run in (made, others[0]):
+        assert told(run, WINDOW, cache)[2]
+    sizes = {path.name[0]: path.stat().st_size for path in cache.directory.iterdir()}
+    assert sizes.keys() == {"a", "c"}
+    for path in cache.directory.iterdir():
+        os.utime(path, ns=(1, 1) if path.name[0] == "a" else (2, 2))
+    assert told(made, WINDOW, cache)[2]  # used, and nothing is made
+    assert told(others[1], WINDOW, cache._replace(bytes_max=sum(sizes.values())))[2]
+    assert {path.name[0] for path in cache.directory.iterdir()} == {"a", "d"}
+    # What was just made stays, whatever its size.
+    assert told(others[0], WINDOW, cache._replace(bytes_max=0))[2]
+    assert {path.name[0] for path in cache.directory.iterdir()} == {"c"}
 
 
 def test_the_command_uses_its_cache(

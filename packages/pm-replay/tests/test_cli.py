@@ -87,6 +87,30 @@ def test_events_to_a_file_and_diff(
     assert found["a"]["seq"] == 4
 
 
+def test_each_of_several_runs_has_outputs_of_its_own(
+    make_bundle: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [
+        make_bundle([(0, T0 + n, compact(book("1", {f"0.{n}": "1"}, {})))], subscribed("1", at=T0 - 9)).path
+        for n in (1, 2)
+    ]  # fmt: skip
+    for flag in ("--events-out", "--verdicts"):
+        assert main([*map(str, runs), flag, str(tmp_path / "out")]) == 2
+        assert "{run}" in capsys.readouterr().err
+    outputs = [
+        "--events-out",
+        str(tmp_path / "{run}.pmev"),
+        "--verdicts",
+        str(tmp_path / "{run}.v"),
+    ]
+    assert main([*map(str, runs), *outputs]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for run_dir, line in zip(runs, lines, strict=True):
+        with open_events(tmp_path / f"{run_dir.name}.pmev") as reader:
+            assert sum(bool(event.seq) for event in reader) == line["canonical_events"]
+        assert (tmp_path / f"{run_dir.name}.v").is_file()
+
+
 def test_jsonl_on_stdout_and_the_summary_on_stderr(made: Made) -> None:
     done = run(made.path, "--events-out", "-", "--format", "jsonl")
     assert done.returncode == 0

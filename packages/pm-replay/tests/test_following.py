@@ -16,8 +16,8 @@ import pytest
 from pm_frames import open_bundle
 from pm_frames.continuity import Basis
 from pm_replay.__main__ import main
-from pm_replay.following import await_beginning
-from pm_replay.pipeline import basis_of
+from pm_replay.following import Following, await_beginning
+from pm_replay.pipeline import Request, replay
 
 # Writes a run that is locked, frame by frame, told by lines on its stdin what to do.
 WRITER = """
@@ -174,7 +174,31 @@ def test_a_run_has_begun_when_its_runlog_has(writer: Writer, tmp_path: Path) -> 
     bundle = open_bundle(tmp_path / "run", empty_ok=True)
     await_beginning(bundle, wait)
     assert waited == ["once"]
-    assert basis_of(bundle) is Basis.RUNLOG
+    assert bundle.continuity_basis is Basis.RUNLOG
+
+
+def test_each_round_is_handed_on_though_the_next_one_brings_more(
+    writer: Writer, tmp_path: Path
+) -> None:
+    """Without that a busy run's events came when thousands of them had come together."""
+    writer.do("begin")
+    handed: list[bytes] = []
+    seen: list[int] = []  # pieces handed on when the frames of a round are read
+
+    def now_ns() -> int:
+        seen.append(len(handed))
+        if len(seen) < 6:
+            writer.do("change")  # so that the run never stands still
+        return 0
+
+    def wait() -> None:
+        writer.do("seal")
+        writer.end()
+
+    bundle = open_bundle(tmp_path / "run", empty_ok=True)
+    result = replay(bundle, Request(), handed.append, source=Following(wait, now_ns))
+    assert result.frames == 6
+    assert seen == sorted(set(seen))
 
 
 def test_enough_of_a_run_is_enough(writer: Writer, follow: Any, tmp_path: Path) -> None:

@@ -127,16 +127,52 @@ def test_what_is_deferred_is_done_before_the_interrupt() -> None:
     assert done
 
 
-def test_a_signal_after_the_last_frame_changes_nothing(made: Made) -> None:
-    writes = 0
+@pytest.mark.parametrize("crashed", [False, True])
+def test_a_signal_after_the_last_frame_changes_nothing(made: Made, crashed: bool) -> None:
+    if crashed:
+        (made.path / "seal.json").unlink()
+    pieces: list[bytes] = []
+    replay(made.bundle, Request(), pieces.append, pace=iter)
+    for last in (1, 2) if crashed else (1,):  # END itself, and before it the end of the token
+        result, told = interrupted(made, in_write=len(pieces) - last)
+        assert result.reason == EndReason.WHOLE
+        assert told == b"".join(pieces)
 
-    def count(_: bytes) -> None:
-        nonlocal writes
-        writes += 1
 
-    replay(made.bundle, Request(), count, pace=iter)
-    result, _ = interrupted(made, in_write=writes - 1)  # END itself
-    assert result.reason == EndReason.WHOLE
+def test_a_signal_before_the_first_frame_is_not_kept_for_later(made: Made) -> None:
+    result, _ = interrupted(made, in_write=1)  # the header is the first
+    assert (result.reason, result.frames, result.records) == (EndReason.STOPPED, 0, 0)
+
+
+def test_a_signal_while_the_end_is_written_leaves_a_damaged_run_its_end(made: Made) -> None:
+    """The damage was found while nothing was half done; END is, until it is written."""
+    path = made.path / "capture" / "shard_00.frames"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    pieces: list[bytes] = []
+    replay(made.bundle, Request(), pieces.append, pace=iter)
+    result, told = interrupted(made, in_write=len(pieces) - 1)
+    assert result.reason == EndReason.ERROR
+    assert told == b"".join(pieces)
+
+
+def test_the_second_signal_does_not_wait_whenever_the_first_came(made: Made) -> None:
+    def sink(data: bytes) -> None:
+        written.append(data)
+        if stopping:
+            signal.raise_signal(signal.SIGINT)
+
+    def reading(items: Iterable[Any]) -> Iterator[Any]:
+        yield from list(items)[:5]
+        stopping.append(True)
+        signal.raise_signal(signal.SIGINT)
+
+    written: list[bytes] = []
+    stopping: list[bool] = []
+    interrupts = Interrupts()
+    with interrupts.installed(), pytest.raises(KeyboardInterrupt):
+        replay(made.bundle, Request(), sink, pace=reading, interrupts=interrupts)
 
 
 def test_the_second_signal_does_not_wait() -> None:

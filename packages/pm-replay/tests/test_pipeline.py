@@ -280,8 +280,11 @@ def test_a_stamp_that_no_event_can_say_is_damage(make_bundle: Maker, stamp: int)
     assert made.replay(Request(before_mono_ns=T0 + 20))[0].error is None
 
 
-def test_a_record_whose_stamp_no_event_can_say_is_damage(make_bundle: Maker) -> None:
-    made = make_bundle([(0, T0 + 10, b"PONG")], subscribed("1", at=2**63))
+@pytest.mark.parametrize("stamp", [2**63, 2**64, -1])
+def test_a_continuity_record_whose_stamp_no_event_can_say_is_damage(
+    make_bundle: Maker, stamp: int
+) -> None:
+    made = make_bundle([(0, T0 + 10, b"PONG")], subscribed("1", at=stamp))
     result, _ = made.replay()
     assert result.error is not None
     assert "impossible stamp" in str(result.error)
@@ -422,18 +425,39 @@ def test_a_token_that_no_universe_lists_keeps_its_number_whatever_is_chosen(
 
 
 @pytest.mark.parametrize(
-    "evil",
+    ("evil", "counted"),
     [
-        {"record_type": ["heartbeat"], "ts_mono_ns": T0 + 5},
-        {"record_type": "heartbeat", "ts_mono_ns": 10**40, "hb_mono_ns": 10**40},
-        {"record_type": "heartbeat", "ts_mono_ns": -5, "hb_mono_ns": 1, "hb_wall_ns_utc": 1},
-        {"record_type": "disconnect", "ts_mono_ns": 2**64, "shard_id": 0, "connection": 1},
+        ({"record_type": ["heartbeat"], "ts_mono_ns": T0 + 5}, {}),
+        ({"record_type": "heartbeat", "ts_mono_ns": 2**63}, {"records_unusable": 1}),
+        ({"record_type": "heartbeat", "ts_mono_ns": 10**40}, {"records_unusable": 1}),
+        ({"record_type": "universe_refresh", "ts_mono_ns": -5}, {"records_unusable": 1}),
+        ({"record_type": "heartbeat", "ts_mono_ns": T0 + 1}, {"records_out_of_order": 1}),
     ],
 )
-def test_a_record_that_no_slot_can_hold_is_left_out(make_bundle: Maker, evil: Any) -> None:
+def test_a_record_that_can_be_spared_is_left_out_and_counted(
+    make_bundle: Maker, evil: Any, counted: dict[str, int]
+) -> None:
     frames = [(0, T0 + 9, compact(book("1", {"0.4": "1"}, {"0.6": "1"})))]
     made = make_bundle(frames, subscribed("1"))
     expected = made.replay()[1]
     with open(made.path / "runlog.ndjson", "a") as file:
-        file.write(json.dumps(evil) + "\n")
-    assert made.replay()[1] == expected
+        file.write(json.dumps({"hb_mono_ns": 1, "hb_wall_ns_utc": 1} | evil) + "\n")
+    result, data = made.replay()
+    assert data == expected
+    assert result.engine.counts == counted
+
+
+def test_a_runlog_that_names_no_tokens_is_not_what_continuity_is_judged_by(
+    make_bundle: Maker,
+) -> None:
+    """As the predecessors wrote it: the books are live by the flags of the frames."""
+    frames = [(0, T0 + n, compact(book("1", {"0.4": "1"}, {}))) for n in (5, 6)]
+    of_old = [
+        (T0 + 1, "run_start", {}),
+        (T0 + 2, "subscribe_attempt", {"shard_id": 0, "token_count": 1}),
+        (T0 + 9, "capture_stop", {}),
+    ]
+    made = make_bundle(frames, of_old)
+    result, _ = made.replay()
+    assert result.basis.value == "flags"
+    assert [e.state.name for e in made.events() if e.kind == Kind.STATUS] == ["LIVE", "ENDED"]

@@ -14,7 +14,7 @@ from pm_sim.fees import FlatBps
 from pm_sim.fixed import CashE6, PxE6, SzE6
 from pm_sim.ledger import Ledger
 from pm_sim.markets import Markets
-from pm_sim.orders import Order, Outcome, Reject, Side, Tif, Urgency
+from pm_sim.orders import Order, Outcome, Reject, RejectReason, Side, Tif, Urgency
 
 YES, NO = 0, 1
 FREE = Terms(fees=lambda market: FlatBps(0))
@@ -121,8 +121,17 @@ class Scene:
             self.orders, "s", 1, token, side, PxE6(px * 10_000), SzE6(size * 10_000), tif, urgency,
             "", now, now, expires_ns,
         )  # fmt: skip
-        refused: Reject | None = self.venue.submit(order)
-        return [refused] if refused is not None else self.venue.arrived(order, now)
+        reason = self.submit(order)
+        if reason is not None:
+            return [Reject(self.orders, "s", token, reason, order.size_e6, now)]
+        return self.venue.arrived(order, now)
+
+    def submit(self, order: Order) -> RejectReason | None:
+        """Set aside what an order needs, and let it be under way."""
+        reason: RejectReason | None = self.venue.set_aside(order.order_id, *order[3:7], order[10])
+        if reason is None:
+            self.venue.sent(order)
+        return reason
 
     def give(self, token: int, size: int) -> None:
         """Hold shares that cost nothing."""

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Any
 
-from streams import CENT, SHARE, T0, Stream
+from streams import CENT, T0, Stream
 
 from pm_frames.continuity import State
 from pm_frames.events import NONE, Flags, Kind, Settled, Side
@@ -19,7 +19,12 @@ class SetStream(Stream):
         for number in range(count):
             self.market(
                 number,
-                **{"neg_risk": True, "neg_risk_market_id": "0xset", "neg_risk_augmented": False}
+                **{
+                    "neg_risk": True,
+                    "neg_risk_market_id": "0xset",
+                    "neg_risk_augmented": False,
+                    "event_markets": count,
+                }
                 | facts,
             )
         return self
@@ -66,16 +71,16 @@ class SetStream(Stream):
             for side, levels in ((Side.BUY, bids), (Side.SELL, asks)):
                 for px, size in levels.items():
                     self.event(
-                        Kind.LEVEL, token, bid_px_e6=px * CENT, bid_sz_e6=size * SHARE,
+                        Kind.LEVEL, token, bid_px_e6=px * CENT, bid_sz_e6=size * self.unit_e6,
                         ask_px_e6=side, frame=frame,
                     )  # fmt: skip
         bid, ask = max(bids, default=None), min(asks, default=None)
         self.event(
             Kind.TOB, token, frame=frame, ts_event_ns=stamp, flags=flags,
             bid_px_e6=NONE if bid is None else bid * CENT,
-            bid_sz_e6=0 if bid is None else bids[bid] * SHARE,
+            bid_sz_e6=0 if bid is None else bids[bid] * self.unit_e6,
             ask_px_e6=NONE if ask is None else ask * CENT,
-            ask_sz_e6=0 if ask is None else asks[ask] * SHARE,
+            ask_sz_e6=0 if ask is None else asks[ask] * self.unit_e6,
         )  # fmt: skip
 
 

@@ -25,10 +25,12 @@ def simulate(
     made = Engine(
         reader.header,
         Settings(
-            order_latency=Fixed(latency_ns),
-            cancel_latency=Fixed(latency_ns),
-            lenses=lenses,
-            **settings,
+            **{
+                "order_latency": Fixed(latency_ns),
+                "cancel_latency": Fixed(latency_ns),
+                "lenses": lenses,
+                **settings,
+            }
         ),
         [one if isinstance(one, tuple) else (f"s{at}", one) for at, one in enumerate(strategies)],
         **(engine or {}),

@@ -33,6 +33,7 @@ class Stream:
         self.data = bytearray()
         self.depth = depth
         self.step_ns = step_ns
+        self.unit_e6 = SHARE  # of sizes in books
         self.now, self.seq = T0, 0
         facts = {"run_id": "r", "depth": depth, "profile": "full", **facts}
         self.writer = EventWriter(self.data.extend, Header(T0, WALL, facts))
@@ -88,16 +89,16 @@ class Stream:
                 for px, size in levels.items():
                     self.event(
                         Kind.LEVEL, token,
-                        bid_px_e6=px * CENT, bid_sz_e6=size * SHARE, ask_px_e6=side,
+                        bid_px_e6=px * CENT, bid_sz_e6=size * self.unit_e6, ask_px_e6=side,
                     )  # fmt: skip
         bid, ask = max(bids, default=None), min(asks, default=None)
         self.event(
             Kind.TOB,
             token,
             bid_px_e6=NONE if bid is None else bid * CENT,
-            bid_sz_e6=0 if bid is None else bids[bid] * SHARE,
+            bid_sz_e6=0 if bid is None else bids[bid] * self.unit_e6,
             ask_px_e6=NONE if ask is None else ask * CENT,
-            ask_sz_e6=0 if ask is None else asks[ask] * SHARE,
+            ask_sz_e6=0 if ask is None else asks[ask] * self.unit_e6,
             flags=Flags(State.LIVE, settled, batch_end=True).byte(),
         )
         return self

@@ -209,6 +209,21 @@ def test_a_strategy_of_an_entry_point(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     code, line, _ = pm_sim(str(path), "--strategy", "buyer", "--order-latency-ms", "0")
     assert (code, line["fills"], list(line["strategies"])) == (0, 1, ["buyer"])
+    source = line["settings"]["strategies"]["buyer"]["source"]
+    assert source.startswith("theirs 1.0 theirs:Buyer ")
+    # Another line of code, or another version, is another strategy; another end of line is none.
+    results = [line["result_id"]]
+    for name, text in (
+        ("theirs.py", BUYER.replace("\n", "\r\n")),
+        ("theirs.py", BUYER + "# changed\n"),
+        (f"{info.name}/METADATA", "Metadata-Version: 2.1\nName: theirs\nVersion: 1.1\n"),
+    ):
+        (tmp_path / name).write_bytes(text.encode())
+        results.append(
+            pm_sim(str(path), "--strategy", "buyer", "--order-latency-ms", "0")[1]["result_id"]
+        )
+    assert results[0] == results[1]
+    assert len(set(results)) == 3
     code, _, words = pm_sim(str(path), "--strategy", "broken")
     assert code == 2
     assert "cannot be loaded" in words

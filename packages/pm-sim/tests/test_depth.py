@@ -129,7 +129,7 @@ def test_what_brings_less_than_the_smallest_fee_is_not_sold(new_scene: NewScene)
         scene.orders, "s", 1, YES, Side.SELL, PxE6(100), SzE6(10_000), Tif.IOC, Urgency.TAKER,
         "", scene.now, scene.now,
     )  # fmt: skip
-    assert scene.venue.submit(cheap) is None
+    assert scene.submit(cheap) is None
     assert [one.reason.value for one in scene.venue.arrived(cheap, scene.now)] == ["no_match"]
     assert scene.ledger.positions_e6() == {YES: 10_000_000}
 

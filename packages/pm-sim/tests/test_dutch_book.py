@@ -169,7 +169,8 @@ def test_one_leg_that_is_not_live_is_enough() -> None:
 
 def test_changed_rules_end_the_interest_in_a_set() -> None:
     stream = _events(CHEAP[:4], 5)
-    stream.market(4, neg_risk=True, neg_risk_market_id="0xset", question="Something else?", **FREE)
+    facts = {"neg_risk": True, "neg_risk_market_id": "0xset", "event_markets": 5, **FREE}
+    stream.market(4, question="Something new?", **facts)
     stream.both(4, *CHEAP[4])
     assert only(simulate(stream.end(), book(), fee_bps=0)).intents.count == 0
 
@@ -241,6 +242,24 @@ def test_a_leg_is_sold_back_a_tick_below_the_bid_that_was_seen() -> None:
     engine = simulate(stream.end(later=10**8), book(), latency_ns=20_000_000, fee_bps=0)
     assert (ran(engine).unwound, ran(engine).unwound_e6) == (1, 4 * 10 * 20_000)
     assert only(engine).rejects[RejectReason.NO_MATCH] == 0
+
+
+@pytest.mark.parametrize(("rate", "about"), [("0.04", 116_000), ("0.07", 95_000)])
+def test_who_slips_as_far_as_is_allowed_has_the_least_profit_still(rate: str, about: int) -> None:
+    """R411: every leg becomes a tick dearer on the way, and its fee with it; the promise holds."""
+    bought = 0
+    facts: dict[str, Any] = {"fees_enabled": True, "fee_schedule": {"rate": rate, "exponent": "1"}}
+    for least in range(about, about + 12_000, 250):
+        stream = _events([({15: 50}, {16: 50}) for _ in range(5)], **facts)
+        for number in range(5):
+            stream.both(number, {15: 50}, {17: 50})
+        data = stream.end(later=10**9)
+        given = {"min_profit": least, "slippage_ticks": 1, "least_bids": 0}
+        engine = simulate(data, book(**given), latency_ns=20_000_000, fee_bps=0)
+        if ran(engine).complete:
+            bought += 1
+            assert totals(engine).cash_e6 + 10 * 1_000_000 - CASH >= 10 * given["min_profit"]
+    assert 0 < bought < 48
 
 
 def test_the_size_is_the_one_that_leaves_most() -> None:
@@ -345,6 +364,31 @@ def test_fills_and_rejects_as_a_generator() -> None:
     stray = Reject(0, "d", 0, RejectReason.NOT_HELD, SzE6(1), 5)
     assert list(strategy.on_reject(ctx, stray, EMPTY_PORTFOLIO)) == []
     assert strategy.complete == 1
+
+
+def test_sales_that_the_allocator_never_lets_through_end_after_as_many_attempts() -> None:
+    from types import SimpleNamespace
+
+    from pm_sim.intents import Sell, Timer
+    from pm_sim.set_views import OutcomeSet
+    from pm_sim.strategies.dutch_book import _Attempt
+    from pm_sim.views import EMPTY_PORTFOLIO
+
+    market = SimpleNamespace(tick_e6=10_000)
+    state = SimpleNamespace(
+        facts=SimpleNamespace(market=market), top=SimpleNamespace(bid_px_e6=400_000)
+    )
+    ctx: Any = SimpleNamespace(now_ns=5, market_state=lambda token: state)
+    strategy = DutchBook(unwinds_max=2)
+    strategy.on_start(ctx)
+    pair = OutcomeSet(SetKind.PAIR, "m", (0, 1), 1_000_000, False)  # type: ignore[arg-type]
+    strategy._attempts[pair.key] = _Attempt(pair, shares("10"), "1-2", held={0: 10}, paid_e6=4)
+    timer = Timer(9, "pair m")
+    for yields in ([Sell, Timer], [Sell, Timer], [], []):
+        # Every sale is answered with None.
+        told = list(strategy.on_timer(ctx, timer, EMPTY_PORTFOLIO))
+        assert [type(one) for one in told] == yields
+    assert (strategy.unwound, strategy.unwound_e6, strategy.kept) == (1, 4, {0: 10})
 
 
 # -- as a command -----------------------------------------------------------------------------------

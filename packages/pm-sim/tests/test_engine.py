@@ -11,8 +11,24 @@ from simulated import Script, fills, only, script, simulate
 from streams import CENT, MS, NO, SHARE, T0, WALL, YES, Stream, walk
 
 from pm_frames.continuity import State
-from pm_frames.events import CorruptEvents, EventReader, Settled
-from pm_sim import Buy, Cancel, Merge, PxE6, Sell, Strategy, SzE6, Tif, Timer, Urgency
+from pm_frames.events import CorruptEvents, EventReader, Kind, Settled
+from pm_sim import (
+    Buy,
+    Cancel,
+    Context,
+    Intent,
+    MarketState,
+    Merge,
+    Portfolio,
+    PxE6,
+    Sell,
+    Strategy,
+    SzE6,
+    Tif,
+    Timer,
+    TopOfBook,
+    Urgency,
+)
 from pm_sim.engine import Engine
 from pm_sim.lens import StrategyFailed
 from pm_sim.mask import Mask
@@ -149,6 +165,69 @@ def test_a_mask_takes_fills_away() -> None:
     assert [type(one).__name__ for one in script(engine).told] == ["Fill", "Reject"]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "breaks_first", "mark"),
+    [(0, False, 40), (9, False, 40), (11, False, None), (0, True, None)],
+)
+def test_a_run_that_stops_as_planned_leaves_its_last_bids_to_mark_by(
+    seconds: int, breaks_first: bool, mark: int | None
+) -> None:
+    """pm-capture closes its connections before it ends; long before that a book is not known to the end."""
+    data = Stream().market().mirrored({40: 50}, {50: 50})
+    if breaks_first:
+        data.now += MS
+        data.event(Kind.TICK_SIZE, YES, bid_px_e6=CENT)
+    data.status(YES, State.PLANNED_CHANGE)
+    data.now += seconds * 1_000_000_000
+    data.status(YES, State.ENDED, State.PLANNED_CHANGE)
+    engine = simulate(data.end(), plan({1: [buy(50)]}))
+    assert only(engine).marks() == {YES: None if mark is None else mark * CENT}
+
+
+def test_a_mask_on_one_token_takes_fills_of_its_mirror_and_its_mark() -> None:
+    data = Stream().market()
+    for _ in range(3):
+        data.mirrored({40: 50}, {50: 50})
+    mask = Mask("x", {"t1": [(T0 + 2 * MS, T0 + 9 * MS)]})
+    engine = simulate(data.end(), plan({1: [buy(50)], 3: [buy(50)]}), engine={"mask": mask})
+    assert [type(one).__name__ for one in script(engine).told] == ["Fill", "Reject"]
+    assert only(engine).rejects[RejectReason.MASKED] == 1
+    assert only(engine).marks() == {YES: None}
+
+
+class Endless(Strategy):
+    """Yields the same intent for ever."""
+
+    def on_top_of_book(
+        self, ctx: Context, event: TopOfBook, market_state: MarketState, portfolio: Portfolio
+    ) -> Iterator[Intent]:
+        while True:
+            yield Timer(ctx.now_ns + 1)
+
+
+@pytest.mark.parametrize("policy", list(OnError))
+def test_a_strategy_that_yields_without_end_is_at_fault(policy: OnError) -> None:
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).book(YES, {40: 50}, {50: 50}).end()
+
+    def run() -> Engine:
+        return simulate(data, ("e", Endless), max_intents_per_callback=7, on_error=policy)
+
+    if policy is OnError.FATAL:
+        with pytest.raises(StrategyFailed, match="more intents than one call may"):
+            run()
+        return
+    [ended] = only(run()).runs
+    assert ended.is_disabled is (policy is OnError.DISABLE)
+    assert ended.errors == (1 if policy is OnError.DISABLE else 2)
+
+
+def test_as_many_intents_as_a_call_may_yield_are_no_fault() -> None:
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).end()
+    seven = plan({1: [buy(50, size=5) for _ in range(7)]})
+    assert only(simulate(data, seven, max_intents_per_callback=7)).intents.count == 7
+    assert only(simulate(data, seven, max_intents_per_callback=6)).runs[0].errors == 1
+
+
 def test_tops_from_the_middle_of_a_batch_are_not_shown() -> None:
     data = Stream().market().book(YES, {40: 50}, {50: 50}, settled=Settled.UNSETTLED).end()
 
@@ -195,7 +274,9 @@ class Raises(Script):
             raise ZeroDivisionError("mine")
 
 
-@pytest.mark.parametrize("bad", ["raise", "float", "number", "tag", "token", "thing"])
+@pytest.mark.parametrize(
+    "bad", ["raise", "float", "number", "tag", "token", "thing", "gtd", "late"]
+)
 def test_a_strategy_that_goes_wrong_is_contained_and_others_are_not_touched(bad: str) -> None:
     data = Stream().market()
     for _ in range(4):
@@ -203,6 +284,7 @@ def test_a_strategy_that_goes_wrong_is_contained_and_others_are_not_touched(bad:
     wrong: Any = {
         "raise": [], "float": [Buy(YES, 0.5, SzE6(SHARE))], "number": [buy(50)._replace(token=True)],  # type: ignore[arg-type]
         "tag": [buy(50, tag="a|b")], "token": [buy(50, token=99)], "thing": ["buy"],
+        "gtd": [buy(50)._replace(tif=Tif.GTD)], "late": [buy(50)._replace(expires_ns=1)],
     }[bad]  # fmt: skip
     make = (lambda: Raises({})) if bad == "raise" else plan({2: wrong, 3: wrong})
     steps = plan({2: [buy(50)], 3: [buy(50)]})
@@ -322,3 +404,69 @@ def test_a_stream_without_strategies_is_read_to_its_end() -> None:
     assert reader.end is not None
     engine.finish(reader.end)
     assert engine.books.seq == 20
+
+
+class OneToken(Script):
+    """Is shown one token."""
+
+    def sees_token(self, facts: Any) -> bool:
+        return bool(facts.token == NO)
+
+
+def test_a_strategy_is_shown_the_tokens_that_it_wants_and_the_hashes_are_the_same() -> None:
+    data = walk(5, 60, depth=False)
+    steps: dict[int, list[Any]] = {seq: [buy(60, token=NO)] for seq in range(2, 100, 6)}
+    some = simulate(data, ("s", lambda: OneToken(steps)))
+    every = simulate(data, ("s", plan(steps)))
+    assert len(script(some).answers) == 17
+    for name in ("intents", "fills"):
+        assert getattr(only(some), name).hexdigest() == getattr(only(every), name).hexdigest()
+    other = {seq: [buy(60)] for seq in range(1, 100, 6)}
+    assert not script(simulate(data, lambda: OneToken(other))).answers
+
+
+def test_depth_of_a_token_that_is_not_wanted_is_not_shown() -> None:
+    class Looks(OneToken):
+        def on_depth(self, ctx: Any, event: Any, book: Any, portfolio: Any) -> None:
+            self.told.append(event.token)
+
+    engine = simulate(walk(5, 10), lambda: Looks({}))
+    assert script(engine).told == [NO] * 10
+
+
+def test_what_is_wanted_is_asked_again_when_a_market_is_stated_anew() -> None:
+    class Fine(Script):
+        def sees_token(self, facts: Any) -> bool:
+            return bool(facts.market.tick_e6 < CENT)
+
+    data = Stream().market().book(YES, {40: 50}, {50: 50})
+    data.market(tick_size_e6=1_000).book(YES, {40: 50}, {50: 50}).end()
+    engine = simulate(bytes(data.data), lambda: Fine({1: [buy(50)], 2: [buy(50)]}))
+    assert script(engine).answers == [1]
+
+
+def test_a_strategy_that_cannot_say_what_it_wants_is_contained() -> None:
+    class Unsure(Script):
+        def sees_token(self, facts: Any) -> bool:
+            raise ZeroDivisionError
+
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).book(YES, {40: 50}, {50: 50}).end()
+    engine = simulate(data, ("a", lambda: Unsure({1: [buy(50)]})), ("b", plan({2: [buy(50)]})))
+    first, second = only(engine).runs
+    assert (first.errors, first.is_disabled, second.is_disabled) == (1, True, False)
+    assert str(first.first_error).startswith("sees_token at seq 1")
+    assert len(script(engine, 1).answers) == 1
+
+
+def test_an_integer_of_a_kind_of_its_own_is_hashed_as_a_number() -> None:
+    class Odd(int):
+        def __format__(self, spec: str) -> str:
+            return "odd"
+
+    data = Stream().market().book(YES, {40: 50}, {50: 50}).book(YES, {40: 50}, {50: 50}).end()
+    odd = Buy(Odd(YES), PxE6(Odd(50 * CENT)), SzE6(Odd(10 * SHARE)))
+    plain = Buy(YES, PxE6(50 * CENT), SzE6(10 * SHARE))
+    first, second = (simulate(data, ("s", plan({1: [one]}))) for one in (odd, plain))
+    for name in ("intents", "fills"):
+        assert getattr(only(first), name).hexdigest() == getattr(only(second), name).hexdigest()
+    assert only(first).fills.count == 1

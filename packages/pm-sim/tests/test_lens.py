@@ -75,7 +75,7 @@ def test_depth_is_told_once_for_each_message_that_changed_a_level() -> None:
     assert [name for name, _ in run.strategy.seen] == ["market", "depth", "top", "top"]  # type: ignore[attr-defined]
 
 
-SET = {"neg_risk": True, "neg_risk_market_id": "0xset"}
+SET = {"neg_risk": True, "neg_risk_market_id": "0xset", "event_markets": 3}
 
 
 def three() -> Stream:
@@ -112,6 +112,20 @@ def test_a_conversion_pays_and_gives_its_shares_only_when_it_is_done(wait: int, 
     fees = lens.totals().fees_paid_e6
     # 12 dollars became 10 and YES shares that cost 2 and are worth 4, sold or not.
     assert lens.totals().total_pnl_e6 == 2 * SHARE - fees
+
+
+def test_of_an_event_that_is_not_all_told_nothing_is_converted() -> None:
+    """R409: the YES shares of a market that the stream leaves out would be missing."""
+    data = Stream()
+    for number in range(3):
+        data.market(number, **{**SET, "event_markets": 4})
+        data.mirrored({40: 50}, {45: 50}, number)
+    data.mirrored({40: 50}, {45: 50})
+    engine = simulate(
+        data.end(), lambda: Script({6: [buy(60, token=1)], 7: [Convert((1,), SzE6(10 * SHARE))]})
+    )
+    assert only(engine).rejects.total() == 1
+    assert only(engine).ledger.positions_e6() == {1: 10 * SHARE}
 
 
 def test_a_conversion_that_cannot_be_is_refused() -> None:

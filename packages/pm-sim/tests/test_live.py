@@ -13,7 +13,15 @@ from streams import T0, WALL, Stream, walk
 
 from pm_frames.command import ExitCode
 from pm_frames.continuity import State
-from pm_frames.events import CorruptEvents, EndReason, EventReader, RunState
+from pm_frames.events import (
+    CorruptEvents,
+    EndReason,
+    EventReader,
+    Flags,
+    Kind,
+    RunState,
+    Settled,
+)
 from pm_sim.engine import Engine
 from pm_sim.latency import Fixed
 from pm_sim.live import NS_PER_S, STAGES, Live
@@ -68,7 +76,7 @@ def test_stages_of_new_events_are_measured_and_add_up() -> None:
     clock.now += NS_PER_S
     engine.run(live.blocks(reader.blocks()))
     report = live.latency_report()
-    assert (report["type"], report["clock"], report["caught_up_events"]) == (
+    assert (report["record_type"], report["clock"], report["caught_up_events"]) == (
         "live_latency_report", "receive", 0,
     )  # fmt: skip
     stages = report["stages"]
@@ -133,12 +141,39 @@ def test_heartbeats_come_at_their_interval_and_say_how_it_is() -> None:
     assert before >= 1
     assert len(beats) > before
     last = beats[-1]
-    assert (last["type"], last["tokens"], last["live_tokens"], last["reconnects"]) == (
+    assert (last["record_type"], last["tokens"], last["live_tokens"], last["reconnects"]) == (
         "live_health_heartbeat", 2, 1, 1,
     )  # fmt: skip
     assert (last["canonical_events"], last["dropped"], last["intents"]) == (3, 0, 4)
     assert last["silent_ms"] > 0
     assert live.health_summary(verdict(None, CorruptEvents("x", kind="no_end")))["ok"] is False
+
+
+def test_what_pm_replay_says_of_itself_is_part_of_the_report() -> None:
+    """R349, R359: decode errors by reason, and how long a frame waits to be decoded."""
+    live = Live(Clock(0), lambda: 0)
+    assert live.counts() == {"reconnects": 0, "decode_errors": None, "dropped": 0}
+    assert live.latency_report()["replay"] == {"recv_to_decode_start": None}
+    live.replayed(b"{ no JSON")
+    assert live.counts()["decode_errors"] is None
+    lag = {"p50": 1500, "p99": 2000, "max": 2500}
+    told = {"decode": {"decode_errors": {"json": 2, "utf8": 1}}, "follow": {"lag_ns": lag}}
+    live.replayed(json.dumps(told).encode())
+    assert live.counts()["decode_errors"] == 3
+    assert live.latency_report()["replay"] == {
+        "recv_to_decode_start": {"p50_us": 1.5, "p99_us": 2.0, "max_us": 2.5}
+    }
+
+
+def test_a_connection_that_is_lost_counts_once_for_all_its_tokens() -> None:
+    stream = Stream().market().mirrored({40: 50}, {42: 50})
+    for _ in range(2):
+        frame = stream.seq
+        for token in (0, 1):
+            flags = Flags(State.RECONNECTING, Settled.UNSTATED, batch_end=True).byte()
+            stream.event(Kind.STATUS, token, frame=frame, flags=flags)
+    live, _ = lived(stream.end(), Clock(T0), WALL)
+    assert live.counts()["reconnects"] == 2
 
 
 @pytest.mark.parametrize("asks", [True, False])
@@ -177,6 +212,19 @@ def interesting_ends() -> Iterator[tuple[bytes, str]]:
     yield Stream().market().status(0, State.AWAITING_SNAPSHOT).end(running, limit), "no data"
     lost = live_book().status(0, State.RECONNECTING).status(1, State.RECONNECTING)
     yield lost.end(running, limit), "no book is live"
+    # Every connection was given up, and the run has ended cleanly all the same (R356).
+    lost = live_book().status(0, State.RECONNECTING).status(1, State.RECONNECTING)
+    for token in (0, 1):
+        lost.status(token, State.ENDED, State.RECONNECTING)
+    yield lost.end(), "no book is live"
+    ended = live_book().status(0, State.RECONNECTING).status(1, State.ENDED)
+    yield ended.end(), ""
+    # As pm-capture stops: connections are closed as planned, and then the run has ended.
+    stopped = live_book()
+    for token in (0, 1):
+        stopped.status(token, State.PLANNED_CHANGE)
+        stopped.status(token, State.ENDED, State.PLANNED_CHANGE)
+    yield stopped.end(), ""
     yield live_book().end(RunState.CRASHED), "crashed"
     yield live_book().end(running, EndReason.STOPPED), "stopped"
     yield live_book().end(running, limit), ""
@@ -213,7 +261,7 @@ def test_a_pipe_is_followed_as_it_comes_and_gives_the_hashes_of_the_file(tmp_pat
         # A heartbeat tells of events that were sent, before the rest is.
         for text in process.stdout:
             beat = json.loads(text)
-            assert beat["type"] == "live_health_heartbeat"
+            assert beat["record_type"] == "live_health_heartbeat"
             if beat["canonical_events"]:
                 break
         process.stdin.write(data[half:])
@@ -221,7 +269,7 @@ def test_a_pipe_is_followed_as_it_comes_and_gives_the_hashes_of_the_file(tmp_pat
         lines = [json.loads(text) for text in process.stdout]
     assert process.returncode == 0
     report, health, line = lines[-3:]
-    assert (report["type"], health["type"], health["ok"]) == (
+    assert (report["record_type"], health["record_type"], health["ok"]) == (
         "live_latency_report", "live_health_summary", True,
     )  # fmt: skip
     assert (line["ok"], line["mode"]) == (True, "live")

@@ -1,5 +1,6 @@
 """Strategies by name, by file, with ids and parameters."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,10 @@ def test_a_file_with_a_class(tmp_path: Path) -> None:
     path.write_text(SOURCE)
     [one] = load([f"{path}:Mine"], ["edge=0.02"])
     assert (one.strategy_id, one.parameters) == ("Mine", {"edge": 20_000})
-    assert len(one.source) == 64
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert one.source == f"Mine {digest}"
     [named] = load([f"x={path}:Other"])
-    assert named.strategy_id == "x"
+    assert (named.strategy_id, named.source) == ("x", f"Other {digest}")
     with pytest.raises(UsageError, match="not exactly one"):
         load([str(path)])
     with pytest.raises(UsageError, match="Mine, Other"):

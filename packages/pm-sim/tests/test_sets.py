@@ -83,6 +83,35 @@ def test_there_is_no_set_of_an_event_that_may_grow_or_is_none(facts: dict[str, A
     assert [one.kind for one in looked(stream).sets] == [SetKind.PAIR]
 
 
+@pytest.mark.parametrize(
+    ("stated", "accepts", "whole"),
+    [
+        ([3, 3, 3], False, True),
+        ([4, 4, 4], False, False),  # one was left out, or is closed
+        ([4, 4, 4], True, False),
+        ([3, 3, 4], False, False),  # one was added since, and is not told
+        ([2, 3, 3], False, True),  # one was added since, and is told
+        ([None, None, None], False, False),
+        ([3, None, 3], False, False),
+        ([None, None, None], True, True),
+        ([None, 4, None], True, False),
+    ],
+)
+def test_a_set_has_as_many_markets_as_its_event(
+    stated: list[int | None], accepts: bool, whole: bool
+) -> None:
+    """R409: a stream that leaves markets out makes all YES of the others look cheap."""
+    stream = SetStream().event_of(3)
+    for number, count in enumerate(stated):
+        facts = {"neg_risk": True, "neg_risk_market_id": "0xset", "event_markets": count}
+        stream.market(number, **facts)
+    stream.both(0, {30: 50}, {35: 50})
+    engine = simulate(stream.end(), Looker, accepts_uncounted_sets=accepts)
+    [run] = only(engine).runs
+    assert isinstance(run.strategy, Looker)
+    assert [one.kind for one in run.strategy.sets] == [SetKind.PAIR, SetKind.ALL_YES][: 1 + whole]
+
+
 def test_a_market_that_closes_ends_the_set_of_its_event() -> None:
     stream = SetStream().event_of(3).both(0, {30: 50}, {35: 50})
     stream.resolved(winner=5, number=2).both(0, {30: 50}, {35: 50})  # type: ignore[attr-defined]

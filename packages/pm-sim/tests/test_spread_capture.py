@@ -247,6 +247,17 @@ def test_orders_and_cancels_have_a_rate_in_event_time() -> None:
     assert len(desk.orders) == 2
 
 
+def test_a_quote_that_is_being_cancelled_can_still_fill_and_takes_up_room() -> None:
+    desk = Desk(max_inventory=15 * SHARE, rebalance_ratio=1_000_000)
+    assert len(quoted(desk.top(40, 50))) == 2
+    # In either direction ten could still be had at the old price: ten more would be too many.
+    assert [type(one) for one in desk.top(42, 52)] == [Cancel, Cancel]
+    assert quoted(desk.top(42, 52)) == [("Buy", 0, 45), ("Buy", 1, 51)]
+    roomy = Desk(max_inventory=20 * SHARE, rebalance_ratio=1_000_000)
+    roomy.top(40, 50)
+    assert [type(one) for one in roomy.top(42, 52)] == [Cancel, Buy, Cancel, Buy]
+
+
 def test_what_a_lost_cancel_left_is_swept_up() -> None:
     desk = Desk()
     desk.top(40, 50)

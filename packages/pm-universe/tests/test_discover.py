@@ -55,6 +55,89 @@ def test_an_event_brings_its_markets(
     assert [path for path, _ in venue.requests] == ["/events/keyset"]
 
 
+def _event(number: int, size: int, make_market: MakeMarket, **changes: Any) -> list[dict[str, Any]]:
+    """Return the markets of a neg-risk event; the last one is closed."""
+    facts = {"id": str(number), "slug": f"event-{number}", "negRisk": True}
+    first = number * 100
+    return [
+        make_market(first + at, negRisk=True, events=[facts], closed=at == size - 1, **changes)
+        for at in range(size)
+    ]
+
+
+def _venue_of(
+    venue: Any, events: list[list[dict[str, Any]]], make_page: Callable[..., bytes], path: str
+) -> None:
+    """Serve what is open by the listing of markets, and whole events at `path`."""
+
+    def answer(asked: str, params: dict[str, list[str]]) -> Answer:
+        if asked == "/markets/keyset":
+            return 200, {}, make_page([m for e in events for m in e if not m["closed"]])
+        if asked != path:
+            return 404, {}, b"{}"
+        if params.get("offset", ["0"]) != ["0"]:
+            return 200, {}, b"[]"
+        found = [
+            {**event[0]["events"][0], "markets": event}
+            for event in events
+            if event[0]["events"][0]["id"] in params["id"]
+        ]
+        body = (
+            json.dumps(found).encode() if path == "/events" else make_page(found, member="events")
+        )
+        return 200, {}, body
+
+    venue.answer = answer
+
+
+@pytest.mark.parametrize("path", ["/events/keyset", "/events"])
+def test_the_venue_says_how_many_markets_an_event_has(
+    venue: Any, make_market: MakeMarket, make_page: Callable[..., bytes], path: str
+) -> None:
+    """R409: closed ones count, and those that the filter or the cap leave out; a copy does not."""
+    other = {"slug": "another", "question": "Another?"}
+    events = [_event(7, 4, make_market), _event(8, 3, make_market, **other)]
+    events[0][1] |= other
+    events[0].append(events[0][0])
+    plain = make_market(1)
+    _venue_of(venue, [*events, [plain]], make_page, path)
+    found = discover(venue.url, Wanted(max_markets=10, market_regex="number"))
+    rows = found.selection.selected
+    assert [(row.event_id, row.event_markets) for row in rows] == [
+        ("7", 4), ("7", 4), ("9001", None),
+    ]  # fmt: skip
+    asked = [params["id"] for asked, params in venue.requests if asked == path]
+    assert asked[0] == ["7"]
+    assert found.notes == (
+        () if path == "/events/keyset" else ("/events/keyset answered 404; asking /events",)
+    )
+    again = discover(venue.url, Wanted(max_markets=10, market_regex="number"))
+    assert again.selection.selected == rows
+
+
+def test_of_a_venue_that_does_not_say_it_the_count_is_unknown(
+    venue: Any, make_market: MakeMarket, make_page: Callable[..., bytes]
+) -> None:
+    _venue_of(venue, [_event(7, 4, make_market)], make_page, "/nowhere")
+    found = discover(venue.url, Wanted(max_markets=10))
+    assert {row.event_markets for row in found.selection.selected} == {None}
+    assert "how many markets 1 events have is not known" in found.notes[-1]
+
+
+def test_an_event_that_came_with_its_markets_is_not_asked_again(
+    venue: Any, make_market: MakeMarket, make_page: Callable[..., bytes]
+) -> None:
+    _venue_of(venue, [_event(7, 4, make_market)], make_page, "/events/keyset")
+    page = make_page(
+        [{"id": "7", "slug": "event-7", "negRisk": True, "markets": _event(7, 4, make_market)}],
+        member="events",
+    )
+    venue.first = [(200, {}, page)]
+    found = discover(venue.url, Wanted(max_markets=10, events=("event-7",)))
+    assert [row.event_markets for row in found.selection.selected] == [4, 4, 4]
+    assert len(venue.requests) == 1
+
+
 def test_nothing_to_select_says_what_became_of_everything(
     venue: Any, make_market: MakeMarket
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from pm_frames.histogram import LogHistogram
 from pm_frames.provenance import EmitWindow
+from pm_frames.records import stamp_of
 
 NS_PER_MS: Final = 1_000_000
 STREAK_INTERVALS: Final = 5
@@ -258,7 +259,7 @@ class RunlogFigures:
         kind = record.get("record_type")
         if kind not in ("ws_connect", "disconnect", "reconnect"):
             return
-        shard_id, at = whole(record, "shard_id"), whole(record, "ts_mono_ns")
+        shard_id, at = whole(record, "shard_id"), stamp_of(record)
         if shard_id is None or at is None:
             self.malformed[kind] += 1
         elif kind == "reconnect" and self._counts(at):

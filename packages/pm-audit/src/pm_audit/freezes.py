@@ -306,7 +306,7 @@ def find_freezes(bundle: Bundle, rule: Rule | None = None) -> Freezes:
     rule = rule or Rule()
     window = bundle.emit_window
     first = Timeline(bundle)
-    basis = Basis.RUNLOG if first.has_runlog else Basis.FLAGS
+    basis = first.basis
     learner = Learner(basis, rule, window)
     learner.listen(first)
     found: list[Suspicion] = []

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from pm_audit.figures import whole
 from pm_frames.provenance import EmitWindow
+from pm_frames.records import stamp_of
 
 TOP_GAPS: Final = 5
 
@@ -74,7 +75,7 @@ class HeartbeatAudit:
     def add(self, record: Mapping[str, Any]) -> None:
         """Take one runlog record."""
         kind = str(record.get("record_type"))
-        stamp = whole(record, "ts_mono_ns")
+        stamp = stamp_of(record)
         if stamp is not None:
             self.latest_mono_ns = max(self.latest_mono_ns, stamp)
         if kind == "heartbeat":

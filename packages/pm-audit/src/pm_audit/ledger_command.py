@@ -31,7 +31,7 @@ for each interval, token and shard, and the run last. With a selection the page 
 in UTC. Times are RFC 3339, nanoseconds of UTC, or +5m from the start of the run; --to is exclusive.
 
 loss: first_book (asked for, nothing here yet), fault (until the book after it), planned (a change of ours),
-damage (frames that cannot be read), unsubscribed, unknown (no runlog, a new connection).
+damage (frames that cannot be read), unsubscribed, unknown (no runlog that names tokens, a new connection).
 
 exit codes: 0 written, whatever was lost; 2 usage, or no such run.
 

@@ -14,7 +14,7 @@ from pm_frames.continuity import Basis, State
 WORST: Final = 10
 Account = Mapping[tuple[State, Loss], int]
 FLAGS_NOTE: Final = (
-    "no runlog: judged by the first-frame-of-a-connection flags of the frames; where they are not set, a "
+    "no runlog that names tokens: judged by the first-frame-of-a-connection flags of the frames; where they are not set, a "
     "lost connection cannot be seen"
 )
 

@@ -37,7 +37,7 @@ class Loss(StrEnum):
     FAULT = "fault"  # a lost connection
     DAMAGE = "damage"  # frames that cannot be read any more, or that a repair has left out
     UNSUBSCRIBED = "unsubscribed"  # not asked for
-    UNKNOWN = "unknown"  # a new connection in a bundle without a runlog
+    UNKNOWN = "unknown"  # a new connection, and no runlog that names tokens
 
 
 _LOSS: Final[Mapping[State, Loss]] = {
@@ -313,7 +313,7 @@ def keep_account(
     Tokens of a run without a `capture_stop` end for `cause` at its last stamp, or at `end_mono_ns` if that
     is later. Damage is accounted for, never raised.
     """
-    ledger = LossLedger(Basis.RUNLOG if timeline.has_runlog else Basis.FLAGS, sink, window)
+    ledger = LossLedger(timeline.basis, sink, window)
     for shard_id, ordinal, item in timeline:
         if isinstance(item, Frame):
             ledger.frame(shard_id, ordinal, item)

@@ -17,7 +17,7 @@ from pm_frames.damage import Damage
 from pm_frames.frames import Frame
 from pm_frames.layout import Flag
 from pm_frames.merge import merge_with_records
-from pm_frames.records import CONTINUITY
+from pm_frames.records import CONTINUITY, stamp_of
 from pm_frames.scan import scan_shard
 from pm_frames.shard import Shard
 
@@ -109,7 +109,7 @@ class Timeline:
     def __init__(self, bundle: Bundle) -> None:
         self.shards = {shard.shard_id: TolerantShard(shard) for shard in bundle.shards()}
         self.lines = Lines()
-        self.has_runlog = bundle.runlog_path.is_file()
+        self.basis = bundle.continuity_basis
         self.unusable_records = 0
         self.last_record_mono_ns: int | None = None
         self._path = bundle.runlog_path
@@ -154,7 +154,7 @@ class Timeline:
     def _records(self) -> Iterator[Mapping[str, Any]]:
         last = 0
         for line, record in self.lines.numbered(self._path):
-            stamp = whole(record, "ts_mono_ns")
+            stamp = stamp_of(record)
             if stamp is not None:
                 self.last_record_mono_ns = max(stamp, self.last_record_mono_ns or 0)
             if record.get("record_type") not in CONTINUITY:

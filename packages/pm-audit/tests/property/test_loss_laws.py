@@ -46,7 +46,8 @@ Script = list[tuple[tuple[Any, ...], int]]
 
 def write(made: Any, folder: Path, script: Script, *, stop: bool, runlog: bool) -> Path:
     """Write the run of a script."""
-    run = made.Run([made.record("run_start", T0)], [], {0: [], 1: []}, made.clean_run().manifest)
+    start = made.record("run_start", T0, boot_id="boot")
+    run = made.Run([start], [], {0: [], 1: []}, made.clean_run().manifest)
     number = {0: 0, 1: 0}
     at = T0
     for (kind, shard, *rest), pause in [((k, s, *r), p) for (k, s, *r), p in script]:

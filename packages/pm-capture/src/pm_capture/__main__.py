@@ -121,7 +121,7 @@ def _capture(resolved: Resolved) -> int:
     import asyncio
     from dataclasses import replace
 
-    from pm_capture.carriers import carrier
+    from pm_capture.carriers import carrier, check_proxy
     from pm_capture.collector import settle
     from pm_capture.daemon import Interrupted, Shell, capture
     from pm_capture.discovery import DiscoveryFailed, DiscoveryMissing
@@ -134,6 +134,8 @@ def _capture(resolved: Resolved) -> int:
     from pm_frames.errors import RunLocked
 
     transport, opener = carrier(resolved.settings.ws_transport)
+    if not resolved.settings.offline:
+        check_proxy(resolved.settings.clob_ws_url)
     factory, event_loop = _event_loop(uvloop_wanted=resolved.settings.uvloop)
     shell = Shell(
         say=_say,

@@ -1,6 +1,12 @@
 """Which library carries the connections; picows is imported only where it is used."""
 
+import importlib.util
+
+from websockets.asyncio.client import get_proxy  # type: ignore[attr-defined]  # moved between versions
+from websockets.uri import parse_uri
+
 from pm_capture import transport
+from pm_capture.masking import masked_url
 from pm_capture.settings import SettingsError
 from pm_capture.shard_link import Open
 
@@ -23,3 +29,20 @@ def carrier(wanted: str) -> tuple[str, Open]:
             "pip install 'pm-capture[picows]', or take websockets"
         ) from error
     return "picows", picows_transport.open_connection
+
+
+def check_proxy(url: str) -> None:
+    """Raise `SettingsError` if the way to `url` is a SOCKS proxy and nothing here speaks SOCKS.
+
+    The libraries would find that out with the first connection, when a run has begun.
+    """
+    proxy = None if transport.is_loopback(url) else get_proxy(parse_uri(url))
+    if (
+        proxy is not None
+        and proxy.startswith("socks")
+        and importlib.util.find_spec("python_socks") is None
+    ):
+        raise SettingsError(
+            f"the proxy of the environment for {masked_url(url)} is {masked_url(proxy)}; "
+            "SOCKS needs python-socks: pip install 'python-socks[asyncio]'"
+        )

@@ -15,6 +15,7 @@ PRICE_CHANGE_ENDS = (b', "event_type":"price_change"}', b',"event_type":"price_c
 # key (see `peek`). So if the name is nowhere but in front of this value, these are all the types there are.
 NAME = b'"event_type"'
 BOOK = b'"event_type":"book"'
+RESOLVED = "market_resolved"
 KEEPALIVE = "_keepalive"
 EMPTY = "_empty"
 OTHER = "_other"
@@ -27,6 +28,7 @@ class Census:
 
     def __init__(self) -> None:
         self.decode_errors = 0
+        self.resolutions: list[bytes] = []  # payloads with a `market_resolved`, until taken
         self._price_changes = 0
         self._counts: dict[str, int] = {}
 
@@ -37,6 +39,11 @@ class Census:
         for payload in rest:
             self._look_into(payload)
         return rest
+
+    def resolutions_taken(self) -> list[bytes]:
+        """Return the payloads with a `market_resolved` since the last call."""
+        taken, self.resolutions = self.resolutions, []
+        return taken
 
     def counts(self) -> dict[str, int]:
         """Return events by type; `_keepalive` and `_empty` count frames, `_other` types beyond the 64th."""
@@ -54,6 +61,8 @@ class Census:
         if seen.event_types:
             for name in seen.event_types:
                 self._count(name)
+            if RESOLVED in seen.event_types:
+                self.resolutions.append(payload)
         elif seen.keepalive:
             self._count(KEEPALIVE)
         elif payload.strip() in {b"", b"[]"}:

@@ -21,7 +21,7 @@ from pathlib import Path
 from pm_capture import discovery, environment, manifest, refresh_config, run_config, sharding
 from pm_capture.durable import write_file
 from pm_capture.fatal import Fatal, GivenUp, fatal_of
-from pm_capture.generation import head_of
+from pm_capture.generation import Head, head_of
 from pm_capture.masking import masked
 from pm_capture.offline.stage import STOP_REASON, Stage, untimed
 from pm_capture.reasons import FatalReason
@@ -32,6 +32,7 @@ from pm_capture.reserve import Reserve
 from pm_capture.run import Run
 from pm_capture.rundir import RunDirectory
 from pm_capture.settings import Resolved, Settings
+from pm_capture.shard_session import ShardSession
 from pm_capture.shell import Shell
 from pm_capture.stamper import Precision, Stamper, precision
 from pm_capture.takeover import Origin
@@ -120,9 +121,9 @@ async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
     stage, run_dir = start.stage, start.directory.path
     settings = resolved.settings if stage is None else untimed(resolved.settings)
     asking = _asking(start, settings, shell)
-    part = run_config.part_of(settings)
-    mine = start.universe if part is None else share(start.universe, part)
-    shards = sharding.assign(mine.markets, shards_min=settings.ws_shards, part=part)
+    # Seconds for a universe of the whole venue, in which another run goes on reading.
+    mine, head, sessions = await asyncio.to_thread(_planned, start.universe, settings)
+    shards = [session.token_ids for session in sessions]
     # First of all, so that whatever fails from here on can be told.
     reserve = Reserve(run_dir, round(settings.capture_reserve_mb * BYTES_PER_MIB))
     reserved = await asyncio.to_thread(reserve.hold, shutil.disk_usage(run_dir).free)
@@ -140,7 +141,7 @@ async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
         dial = stage.dial(connections=active, ended=lambda: run.end(STOP_REASON))
     run = Run(
         recorder,
-        [run_config.session(settings, shard_id, tokens) for shard_id, tokens in enumerate(shards)],
+        sessions,
         dial,
         heartbeat_seconds=settings.capture_heartbeat_interval_seconds,
         say=shell.say,
@@ -148,7 +149,7 @@ async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
         reserve=reserve,
     )
     run.refresh_by(
-        _refresher(run, recorder, start, shards, settings, asking, shell),
+        _refresher(run, recorder, start, head, shards, settings, asking, shell),
         lambda shard_id: run_config.session(settings, shard_id, ()),
     )
     source = None if stage is None else stage.manifest()
@@ -169,6 +170,17 @@ async def open_run(start: Start, resolved: Resolved, shell: Shell) -> Life:
     return Life(start, run, recorder, shell, digests)
 
 
+def _planned(universe: Universe, settings: Settings) -> tuple[Universe, Head, list[ShardSession]]:
+    """Return what of a universe is this process's, the head that the whole is, and every shard."""
+    part = run_config.part_of(settings)
+    mine = universe if part is None else share(universe, part)
+    shards = sharding.assign(mine.markets, shards_min=settings.ws_shards, part=part)
+    sessions = [
+        run_config.session(settings, shard_id, tokens) for shard_id, tokens in enumerate(shards)
+    ]
+    return mine, head_of(universe), sessions
+
+
 def _asking(start: Start, settings: Settings, shell: Shell) -> Asking | None:
     """Return how the venue is asked again; None if it is not. Raises `DiscoveryMissing`."""
     if refresh_config.is_on(settings):
@@ -183,6 +195,7 @@ def _refresher(
     run: Run,
     recorder: Recorder,
     start: Start,
+    head: Head,
     shards: Sequence[Sequence[str]],
     settings: Settings,
     asking: Asking | None,
@@ -192,7 +205,7 @@ def _refresher(
     part = run_config.part_of(settings)
     hash_shards = sharding.shard_count(len(universe.token_ids), shards_min=settings.ws_shards)
     session = RefreshSession(
-        head_of(universe),
+        head,
         dict(enumerate(shards)),
         hash_shards=hash_shards if part is None else part.stop - part.start,
         policies=(

@@ -303,6 +303,8 @@ async def open_connection(
     except asyncio.CancelledError:
         given_up = True
         raise
+    except OSError:
+        raise  # see `transport`
     except WSInvalidStatusError as error:
         if error.response is None:
             raise InvalidHandshake(words(error)) from error

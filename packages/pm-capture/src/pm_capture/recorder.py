@@ -78,6 +78,7 @@ class Recorder:
             files.sync_directory(run_dir / paths.METRICS)
             files.sync_directory(run_dir)
             made.pop_all()
+        self._shard_metrics = list(self._metrics.values())[1:]
         self.meters = [Meters() for _ in range(shards)]
         # From the end of an append to the end of what the policies made of the frames, in ns.
         self.reactions = LogHistogram()
@@ -170,6 +171,7 @@ class Recorder:
         self.meters.append(Meters())
         self._certain.append(0)
         self._metrics[files.metrics_path] = files.metrics
+        self._shard_metrics.append(files.metrics)
         self.shards.append(files.writer)
         self.note("shard_open", {"shard_id": shard_id, "token_count": 0})
 
@@ -181,12 +183,18 @@ class Recorder:
         """Tell followers that everything up to now is written. Raises `WriteFailed`."""
         self._watermark.publish(self.stamper.watermark())
 
-    def shard_metrics(self, beat: Beat, facts: ShardFacts, before: ShardFacts) -> Durations:
-        """Write the record of one shard and return its durations, which start again at nothing."""
-        durations = self.meters[facts.shard_id].told()
-        self.meters[facts.shard_id] = Meters()
-        path = paths.shard_metrics_path(self.run_dir, facts.shard_id)
-        self._metrics[path].append(shard_record(beat, facts, before, durations))
+    def meters_taken(self) -> list[Meters]:
+        """Return what the reads of each shard have been since the last call."""
+        taken, self.meters = self.meters, [Meters() for _ in self.meters]
+        return taken
+
+    def shard_metrics(
+        self, beat: Beat, facts: ShardFacts, before: ShardFacts, meters: Meters
+    ) -> Durations:
+        """Write the record of one shard and return its durations."""
+        durations = meters.told()
+        record = shard_record(beat, facts, before, durations)
+        self._shard_metrics[facts.shard_id].append(record)
         return durations
 
     def global_metrics(

@@ -43,15 +43,17 @@ def plan(
         added = mine
     # A token can move on to a market of another process.
     gone = frozenset(removed).union(*(market.token_ids for market in foreign))
+    # There can be 300,000 tokens, and no frame is read meanwhile: what stays is only gone over in C.
+    named = frozenset(token_id for market in added for token_id in market.token_ids)
     owner = {
         token_id: shard_id
         for shard_id, token_ids in shards.items()
-        for token_id in token_ids
-        if token_id not in gone
+        for token_id in named.intersection(token_ids) - gone
     }
-    sizes = dict.fromkeys(shards, 0)
-    for shard_id in owner.values():
-        sizes[shard_id] += 1
+    sizes = {
+        shard_id: len(token_ids) - len(gone.intersection(token_ids))
+        for shard_id, token_ids in shards.items()
+    }
     gained: dict[int, list[str]] = {}
     for market in added:
         new = [token_id for token_id in market.token_ids if token_id not in owner]
@@ -64,9 +66,9 @@ def plan(
     lost = {
         shard_id: tuple(token_id for token_id in token_ids if token_id in gone)
         for shard_id, token_ids in shards.items()
+        if not gone.isdisjoint(token_ids)
     }
-    changed = sorted({*(one for one, tokens in gained.items() if tokens),
-                      *(one for one, tokens in lost.items() if tokens)})  # fmt: skip
+    changed = sorted({*lost, *(one for one, tokens in gained.items() if tokens)})
     return tuple(
         ShardChange(shard_id, tuple(gained.get(shard_id, ())), lost.get(shard_id, ()))
         for shard_id in changed
@@ -104,9 +106,11 @@ def _divided(
 
 
 def _place(sizes: Mapping[int, int], count: int, wanted: int, hash_shards: int) -> int:
-    overflow = sorted(shard_id for shard_id in sizes if shard_id >= hash_shards)
-    for shard_id in (wanted, *overflow):
+    def has_room(shard_id: int) -> bool:
         # An empty shard takes a market of any size: it has to go somewhere whole.
-        if not sizes[shard_id] or sizes[shard_id] + count <= TOKENS_PER_SHARD_MAX:
-            return shard_id
-    return max(*sizes, hash_shards - 1) + 1
+        return not sizes[shard_id] or sizes[shard_id] + count <= TOKENS_PER_SHARD_MAX
+
+    if has_room(wanted):
+        return wanted
+    overflow = (one for one in sizes if one >= hash_shards and has_room(one))
+    return min(overflow, default=max(*sizes, hash_shards - 1) + 1)

@@ -7,7 +7,7 @@ of the event loop say when, policies say whether.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pm_capture import families, last_words, quality
@@ -15,7 +15,7 @@ from pm_capture.actions import Action, GiveUp, Note
 from pm_capture.collector import GcPauses
 from pm_capture.disk_watch import DiskFigures, DiskWatch
 from pm_capture.fatal import Fatal, GivenUp, fatal_of
-from pm_capture.metrics import Beat, ShardFacts, merged, quantiles
+from pm_capture.metrics import Beat, Durations, ShardFacts, merged, quantiles
 from pm_capture.policies.handover import Readiness
 from pm_capture.reassignment import Reassignment
 from pm_capture.recorder import Recorder
@@ -31,6 +31,7 @@ from pm_frames import BundleError
 WATERMARK_SECONDS = 0.02
 VITALS_NS = 100_000_000
 HEARTBEATS_KEPT = 10
+SHARDS_AT_ONCE = 50
 NS_PER_S = 1_000_000_000
 
 
@@ -72,7 +73,7 @@ class Run:
         self._links = [self._link(session) for session in sessions]
         self.refresher: Refresher | None = None
         self._syncer = Syncer(recorder.sync, self._sync_failed)
-        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._timers: dict[Callable[[], None], asyncio.Handle] = {}
         self._guards = Guards() if guards is None else guards
         self._vitals = Vitals(self._guards)
         self._vitals_due = 0
@@ -87,6 +88,8 @@ class Run:
         self._heartbeats: deque[dict[str, int]] = deque(maxlen=HEARTBEATS_KEPT)
         self._beat_at = self._stamper.now()
         self._facts = [self._facts_of(link, 0) for link in self._links]
+        self._telling: Iterator[bool] | None = None  # metrics that are being written
+        self._tell_work_ns = 0
 
     def refresh_by(self, refresher: Refresher, new_session: Callable[[int], ShardSession]) -> None:
         """Follow the universe; `new_session` makes the session, without tokens, of one more shard."""
@@ -138,8 +141,9 @@ class Run:
         return self._ending.done()
 
     def answers(self) -> Callable[[str], bool]:
-        """Return what tells of a token whether its book has come on the connection that there is now.
+        """Return what tells of a token whether this run holds it live: nothing else is worth waiting for.
 
+        Its book has come on the connection that there is now, and its market is not known to be over.
         It holds for as long as no shard is reassigned.
         """
         sessions = [link.session for link in self._links]
@@ -151,6 +155,7 @@ class Run:
                 session is not None
                 and session.state is State.OPEN
                 and token_id not in session.unanswered
+                and token_id not in session.resolved
             )
 
         return answered
@@ -312,12 +317,17 @@ class Run:
             self._recorder.note("heartbeat", beat)
             self._heartbeats.append(beat)
             self._measure()
-            self._vitals.tick_done(self._stamper.now() - mono)
         except Exception as error:
             self.fail(error)
 
     def _measure(self, *, last: bool = False) -> None:
-        """Write the metrics of the interval that ends now."""
+        """Take what the interval that ends now has measured, and write it.
+
+        That takes a tenth of a millisecond a shard, so between a number of shards there is time to read;
+        what is written is what it was at this moment.
+        """
+        while self._telling is not None:
+            self._tell_some()  # a stall has held up that of the beat before
         mono, wall = self._stamper.frames()
         beat = Beat(
             run_id=self._recorder.run_id,
@@ -325,34 +335,61 @@ class Run:
             mono_ns=mono,
             previous_mono_ns=self._beat_at,
         )
-        every_ns = 0 if last else self._guards.coverage_interval_ns
-        facts = [self._facts_of(link, every_ns) for link in self._links]
-        told = [
-            self._recorder.shard_metrics(beat, one, before)
-            for one, before in zip(facts, self._facts, strict=True)
-        ]
+        self._telling = self._told(beat, last=last)
+        self._tell_work_ns = 0
+        self._tell_some()
+        while last and self._telling is not None:
+            self._tell_some()
+
+    def _tell_later(self) -> None:
+        try:
+            self._tell_some()
+        except Exception as error:
+            self.fail(error)
+
+    def _tell_some(self) -> None:
+        if self._telling is None:
+            return
+        began = self._stamper.now()
+        more = next(self._telling, False)
+        self._tell_work_ns += self._stamper.now() - began
+        if more:
+            self._timers[self._tell_later] = self._loop.call_soon(self._tell_later)
+        else:
+            self._telling = None
+            self._vitals.tick_done(self._tell_work_ns)
+
+    def _told(self, beat: Beat, *, last: bool) -> Iterator[bool]:
+        """Write the metrics of a beat; the first step takes all that they tell."""
         recorder = self._recorder
-        durations = merged(told)
-        errors = recorder.metrics_errors
+        every_ns = 0 if last else self._guards.coverage_interval_ns
+        before, facts = self._facts, [self._facts_of(link, every_ns) for link in self._links]
+        self._facts = facts
+        self._beat_at = beat.mono_ns
+        meters, reactions = recorder.meters_taken(), recorder.reactions_taken()
         extra = {
             "durable_frames": recorder.durable_frames,
-            "metrics_writer_errors": errors,
+            "metrics_writer_errors": recorder.metrics_errors,
             **self._vitals.told(self._pauses.taken()),
-            **families.latencies(durations, recorder.reactions_taken(), quantiles),
             **families.queues(),
-            **families.losses(metrics_errors=errors),
+            **families.losses(metrics_errors=recorder.metrics_errors),
             **({} if self.refresher is None else self.refresher.session.metrics()),
         }
-        record = recorder.global_metrics(beat, facts, self._facts, durations, extra)
+        told: list[Durations] = []
+        for one in zip(facts, before, meters, strict=True):
+            if told and not len(told) % SHARDS_AT_ONCE:
+                yield True
+            told.append(recorder.shard_metrics(beat, *one))
+        durations = merged(told)
+        extra.update(families.latencies(durations, reactions, quantiles))
+        record = recorder.global_metrics(beat, facts, before, durations, extra)
         if self._status is not None:
             self._status(record, sum(1 for one in facts if one.tokens_assigned))
-        self._facts = facts
-        self._beat_at = mono
         actions = self._vitals.beaten(
             ingest_ns_p99=quantiles(durations["ingest_ns"], [99])[0],
             backpressure_ns_p99=quantiles(durations["backpressure_ns"], [99])[0],
             reads=durations["ingest_ns"]["count"],
-            metrics_errors=errors,
+            metrics_errors=recorder.metrics_errors,
         )
         if not last:  # a run that is being sealed can no longer be given up
             self._react(actions)

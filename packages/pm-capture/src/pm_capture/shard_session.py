@@ -39,6 +39,7 @@ from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
 from pm_capture.reasons import FatalReason
 from pm_capture.reassignment import Reassignment
+from pm_capture.resolved import resolved_tokens
 from pm_capture.subscribe import SubscribeCaps
 from pm_frames.histogram import LogHistogram
 from pm_frames.peek import first_token, peek
@@ -133,6 +134,7 @@ class ShardSession:
         # Tokens that the runlog says are asked for; they may have to be taken back there.
         self._asked: set[str] = set()
         self.unanswered: set[str] = set(token_ids)  # no book on the connection that there is now
+        self.resolved: set[str] = set()  # of a market that is over: no book comes again
         self._caps = caps
 
     # What the shell tells.
@@ -182,6 +184,9 @@ class ShardSession:
     def frames_received(self, frames: Sequence[tuple[int, bytes]], now: int) -> list[Action]:
         """React to frames that are already recorded; `now` is their stamp."""
         others = self.census.received(frames)
+        if self.census.resolutions:
+            for payload in self.census.resolutions_taken():
+                self.resolved |= self._assigned & resolved_tokens(payload)
         if self.state is not State.OPEN:
             return []
         self.policies.keepalive.frame_received()
@@ -261,6 +266,7 @@ class ShardSession:
         policies = self.policies
         policies.snapshot.forgotten(change.removed)
         self.unanswered -= set(change.removed)
+        self.resolved -= set(change.removed)
         self.unanswered |= set(change.added)
         begin = change.begin(before, len(self.token_ids))
         actions: list[Action] = [self._note("shard_refresh_begin", begin)]

@@ -211,6 +211,8 @@ async def open_connection(
     )
     try:
         return cast("CapturingConnection", await connection)
+    except OSError:
+        raise  # a certificate that does not hold is a ValueError too
     except ValueError as error:
         # The library lets what a redirect of the remote side names reach its URL parser unchecked.
         raise InvalidHandshake(f"unusable answer: {error}") from error

@@ -20,17 +20,18 @@ from pm_frames.lock import is_locked
 from pm_frames.merge import (
     BlockSource,
     Item,
-    continuity_records,
     merge,
     merge_blocks,
     merge_with_records,
 )
+from pm_frames.merged_records import MergedRecords, basis_of
 from pm_frames.paths import shard_paths
 from pm_frames.rows import FrameRow, Row
 from pm_frames.runlog import read_runlog
 from pm_frames.shard import Shard
 
 if TYPE_CHECKING:
+    from pm_frames.continuity import Basis
     from pm_frames.provenance import EmitWindow, Provenance
 
 __all__ = [
@@ -136,9 +137,22 @@ class Bundle:
         Frames alone where there is no runlog. `torn_ok` as in `frames`. Raises what
         `merge_with_records` raises.
         """
-        path = self.runlog_path
-        records = continuity_records(read_runlog(path)) if path.is_file() else ()
-        return self.merged(records, torn_ok=torn_ok)
+        return self.merged(self.records(MergedRecords()), torn_ok=torn_ok)
+
+    @property
+    def continuity_basis(self) -> Basis:
+        """What continuity is judged by: the runlog, if it names the subscribed tokens, else the flags.
+
+        It does not change while a run grows, from the first whole line of its runlog on; see
+        `pm_frames.merged_records.basis_of`.
+        """
+        return basis_of(self.runlog_path)
+
+    def records(self, wants: MergedRecords) -> Iterator[Mapping[str, Any]]:
+        """The records of the runlog that are wanted; none where there is no runlog."""
+        if self.runlog_path.is_file():
+            with read_runlog(self.runlog_path) as runlog:
+                yield from filter(wants, runlog)
 
     def merged(
         self, records: Iterable[Mapping[str, Any]], *, torn_ok: bool = False

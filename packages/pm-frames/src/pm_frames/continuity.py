@@ -12,7 +12,7 @@ The table is `NEXT`, in words:
 - UNSUBSCRIBE reaches the tokens that an `unsubscribe` names.
 - FAULT and PLANNED reach the tokens that are subscribed on the connection that a `disconnect` ends.
 - BOOK reaches a token that is subscribed on the connection of the shard on which the book arrived.
-- FIRST stands in for all of these where a bundle has no runlog: the first frame of a new connection makes
+- FIRST stands in for all of these where no runlog names tokens (`Bundle.continuity_basis`): the first frame of a new connection makes
   every token of its shard unknown until a book.
 - HOLE reaches the tokens that are subscribed on a shard of which frames are lost, as before a frame that a
   repair has marked: a book that was live is unknown until the next one.

@@ -79,8 +79,8 @@ class MissingFile(BundleError):
     exit_code = 2
 
 
-class CorruptFrame(BundleError):
-    """The bytes at `offset` of a .frames file are not a whole, sound frame; `kind` is a stable word."""
+class Corruption(BundleError):
+    """Bytes are not as they must be; `kind` is a stable word for how."""
 
     def __init__(
         self,
@@ -96,6 +96,10 @@ class CorruptFrame(BundleError):
         self.kind = kind
 
 
+class CorruptFrame(Corruption):
+    """The bytes at `offset` of a .frames file are not a whole, sound frame."""
+
+
 class UnsupportedFormat(CorruptFrame):
     """A frame of a version, or with a critical flag, that this reader does not know.
 
@@ -104,7 +108,7 @@ class UnsupportedFormat(CorruptFrame):
     """
 
 
-class CorruptIndex(BundleError):
+class CorruptIndex(Corruption):
     """An .idx file is torn, too short, too long, or disagrees with its .frames file at `ordinal`."""
 
     def __init__(
@@ -118,8 +122,9 @@ class CorruptIndex(BundleError):
         expected: object = None,
         found: object = None,
     ) -> None:
-        super().__init__(message, path=path, offset=offset, expected=expected, found=found)
-        self.kind = kind
+        super().__init__(
+            message, kind=kind, path=path, offset=offset, expected=expected, found=found
+        )
         self.ordinal = ordinal
 
 

@@ -22,7 +22,7 @@ from pm_frames.errors import BundleError
 from pm_frames.frames import Frame
 from pm_frames.lock import is_locked
 from pm_frames.merge import RUNLOG_SHARD, Item, merge_with_records
-from pm_frames.records import CONTINUITY
+from pm_frames.merged_records import MergedRecords
 from pm_frames.runlog import RunlogReader
 from pm_frames.shard import Shard
 from pm_frames.watermark import read_watermark
@@ -32,18 +32,13 @@ Wants = Callable[[Mapping[str, Any]], bool]
 _NOTHING: Final = -1
 
 
-def is_continuity(record: Mapping[str, Any]) -> bool:
-    """Return whether the continuity of tokens depends on a record."""
-    return record.get("record_type") in CONTINUITY
-
-
 def follow(
-    run_dir: Path | str, *, wait: Callable[[], None], wants: Wants = is_continuity
+    run_dir: Path | str, *, wait: Callable[[], None], wants: Wants | None = None
 ) -> Iterator[tuple[int, int, Item]]:
     """Yield what `Bundle.merged` yields of the finished bundle, as soon as it can be read.
 
     `wait` is called whenever there is nothing new; it sleeps, looks at a clock, or raises to end the
-    following. `wants` chooses the runlog records and is asked once for each, in order. Ends when the run has
+    following. `wants` chooses the runlog records, a fresh `MergedRecords` by default. Ends when the run has
     ended, however it did. Raises what `merge_with_records` raises.
     """
     follower = Follower(Path(run_dir), wants=wants)
@@ -61,7 +56,7 @@ class Follower:
         self,
         run_dir: Path,
         *,
-        wants: Wants = is_continuity,
+        wants: Wants | None = None,
         alive: Callable[[], bool] | None = None,
     ) -> None:
         """`alive` tells whether the run is still written; default: whether its lock is held."""
@@ -72,7 +67,7 @@ class Follower:
         self._given_ns = _NOTHING  # the stamp of the last item
         self._alive = alive or (lambda: is_locked(run_dir))
         self._next: dict[int, int] = {}  # shard → ordinal
-        self._runlog = _Records(run_dir / paths.RUNLOG, wants)
+        self._runlog = _Records(run_dir / paths.RUNLOG, MergedRecords() if wants is None else wants)
 
     def round(self) -> Iterator[tuple[int, int, Item]]:
         """Yield what can be read now and was not given before, in merge order.

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from pm_frames.errors import BundleError, CorruptFrame
 from pm_frames.frames import Frame
-from pm_frames.records import CONTINUITY
+from pm_frames.records import stamp_of
 from pm_frames.rows import FrameRow, RecordRow, Row
 
 RUNLOG_SHARD: Final = -1
@@ -70,8 +70,8 @@ def merge_with_records(
 ) -> Iterator[tuple[int, int, Item]]:
     """Yield the same as `merge`, and runlog records as (-1, ordinal among the records, record).
 
-    `records` must not go back in time by `ts_mono_ns`; `continuity_records` gives the right ones;
-    `runlog_path` is only named in the error.
+    `records` are what `MergedRecords` chooses. Raises `BundleError` where one has an impossible stamp or is
+    stamped before the one before it; `runlog_path` is only named there.
     """
     return _merged([_records_of(records, runlog_path), *(_frames_of(shard) for shard in shards)])
 
@@ -113,14 +113,6 @@ def _merged_runs(runs: list[_Run]) -> Iterator[list[Row]]:
         yield rows
         if not first.load():
             runs.remove(first)
-
-
-def continuity_records(runlog: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Yield the records that the continuity of tokens depends on, in their order."""
-    for record in runlog:
-        kind = record.get("record_type")
-        if isinstance(kind, str) and kind in CONTINUITY:
-            yield record
 
 
 class _Source(NamedTuple):
@@ -218,7 +210,15 @@ def _frames_of(shard: FrameSource) -> _Source:
 def _records_of(records: Iterable[Mapping[str, Any]], path: Path | None) -> _Source:
     def next_item() -> tuple[int, Mapping[str, Any]] | None:
         for record in iterator:
-            return record["ts_mono_ns"], record
+            stamp = stamp_of(record)
+            if stamp is None:
+                raise BundleError(
+                    f"runlog: an impossible stamp of a continuity record ({record['record_type']})",
+                    path=path,
+                    expected="an integer from 0 to below 2^63",
+                    found=record.get("ts_mono_ns"),
+                )
+            return stamp, record
         return None
 
     def decreasing(ordinal: int, before: int, now: int, item: Item) -> BundleError:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 ENVELOPE: Final = ("record_type", "run_id", "ts_mono_ns", "ts_wall_ns_utc")
 
+STAMP_END: Final = 2**63  # ns; no clock gets there, and no event can say it
 SUBSCRIBE_VARIANTS: Final = ("initial", "operation")
 TRIGGERS: Final = (
     "data_idle_timeout",
@@ -233,6 +234,13 @@ RECORDS: Final[Mapping[str, RecordType]] = {
 }
 
 CONTINUITY: Final = frozenset(name for name, kind in RECORDS.items() if kind.continuity)
+
+
+def stamp_of(record: Mapping[str, Any]) -> int | None:
+    """Return `ts_mono_ns` of a record, None where that is no integer from 0 to below `STAMP_END`."""
+    stamp = record.get("ts_mono_ns")
+    ok = isinstance(stamp, int) and not isinstance(stamp, bool) and 0 <= stamp < STAMP_END
+    return stamp if ok else None
 
 
 def missing_fields(record: Mapping[str, Any]) -> list[str]:

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pm_frames.bundle import open_bundle
-from pm_frames.follow import Follower, is_continuity
+from pm_frames.follow import Follower
 from pm_frames.frames import Frame, FrameDecoder, encode_frame
 from pm_frames.index import encode_entry, entry_of
-from pm_frames.merge import Item, continuity_records
+from pm_frames.merge import Item
+from pm_frames.merged_records import MergedRecords
 from pm_frames.paths import RUNLOG, WATERMARK, shard_paths
 from pm_frames.runlog import read_runlog
 from pm_frames.watermark import WatermarkWriter
@@ -85,9 +86,7 @@ class Capture:
 
 
 def merged(run_dir: Path) -> list[tuple[int, int, Item]]:
-    path = run_dir / RUNLOG
-    records = continuity_records(read_runlog(path)) if path.is_file() else ()
-    return list(open_bundle(run_dir, empty_ok=True).merged(records, torn_ok=True))
+    return list(open_bundle(run_dir, empty_ok=True).timeline(torn_ok=True))
 
 
 @settings(deadline=None, max_examples=200)
@@ -97,10 +96,11 @@ def test_following_is_merging(steps: list[tuple[Any, ...]], crash_bytes: int | N
         run_dir = Path(folder)
         capture = Capture(run_dir)
         asked: list[object] = []
+        chooses = MergedRecords()
 
         def wants(record: Any) -> bool:
             asked.append(record["ts_mono_ns"])
-            return is_continuity(record)
+            return chooses(record)
 
         follower = Follower(run_dir, wants=wants, alive=lambda: capture.alive)
         got: list[tuple[int, int, Item]] = []

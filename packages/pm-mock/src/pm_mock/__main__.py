@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="one market lists and one resolves each so many seconds, 0 for never (30)",
     )
+    market.add_argument(
+        "--plants", type=Path, metavar="FILE", help="set arbitrages and mirror artefacts (TOML)"
+    )
     recorded = serve.add_argument_group("or what was recorded")
     recorded.add_argument("--recording", type=Path, metavar="FILE", help="frames, one a line")
     recorded.add_argument(
@@ -83,6 +86,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from pm_mock import server
     from pm_mock.compose import BadOption, Options, check, compose, read_ingredients
     from pm_mock.faultplan import BadFaults
+    from pm_mock.plantplan import BadPlants
     from pm_mock.sentlog import SentLogFailed
     from pm_mock.sources.recording import BadRecording, MissingRecording
     from pm_mock.venue import Venue
@@ -90,6 +94,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     exit_codes: dict[type[Exception], ExitCode] = {
         BadOption: ExitCode.USAGE,
         BadFaults: ExitCode.USAGE,
+        BadPlants: ExitCode.USAGE,
         MissingRecording: ExitCode.USAGE,
         BadRecording: ExitCode.CORRUPT,
         SentLogFailed: ExitCode.WRITE_ERROR,

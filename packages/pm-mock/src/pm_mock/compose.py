@@ -10,6 +10,7 @@ from pm_mock.faultplan import Fault, read_faults
 from pm_mock.faults import Faults
 from pm_mock.hub import Hub
 from pm_mock.pace import SECOND_NS
+from pm_mock.plantplan import Plant, read_plants
 from pm_mock.sources.bundle import HOLD_SECONDS, BundleSource
 from pm_mock.sources.generated import GeneratedSource
 from pm_mock.sources.recording import RecordingSource, read_recording
@@ -37,6 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     replay_disconnects: bool = False
     repeat: int = 1
     faults: Path | None = None
+    plants: Path | None = None
     duration_seconds: float | None = None
 
 
@@ -61,6 +63,8 @@ def check(options: Options, *, port: int = 0) -> None:
         raise BadOption("--rate is for the generated market; use --speed")
     if not (options.recording or options.bundle) and options.speed is not None:
         raise BadOption("--speed is for --recording and --bundle; use --rate")
+    if (options.recording or options.bundle) and options.plants:
+        raise BadOption("--plants is for the generated market")
     if options.hold_seconds is not None and not options.bundle:
         raise BadOption("--hold-seconds is for --bundle")
     if options.replay_disconnects and not options.bundle:
@@ -88,15 +92,17 @@ class Ingredients(NamedTuple):
     faults: tuple[Fault, ...]
     recording: list[bytes]
     bundle: Bundle | None
+    plants: tuple[Plant, ...] = ()
 
 
 def read_ingredients(options: Options) -> Ingredients:
-    """Read the files that the options name. Raises `BadFaults`, `MissingRecording`, `BadRecording`,
-    `BundleError`."""
+    """Read the files that the options name. Raises `BadFaults`, `BadPlants`, `MissingRecording`,
+    `BadRecording`, `BundleError`."""
     return Ingredients(
         read_faults(options.faults) if options.faults else (),
         read_recording(options.recording) if options.recording else [],
         open_bundle(options.bundle) if options.bundle else None,
+        read_plants(options.plants) if options.plants else (),
     )
 
 
@@ -129,6 +135,7 @@ def compose(
             lifecycle_seconds=30.0 if lifecycle is None else lifecycle,
             start_ns=start_ns,
             wall_offset_ns=wall_offset_ns,
+            plants=ingredients.plants,
         )
     duration = options.duration_seconds
     return Venue(

@@ -47,6 +47,16 @@ class Engine:
             self._tokens[market.tokens[outcome]] = (market, outcome)
         self._rank()
 
+    def hold(self, market: Market) -> None:
+        """Serve the books of a market that nobody trades in: it moves when its owner says so."""
+        for outcome in OUTCOMES:
+            self._tokens[market.tokens[outcome]] = (market, outcome)
+
+    def release(self, market: Market) -> None:
+        """Serve a held market no more."""
+        for token in market.tokens:
+            del self._tokens[token]
+
     def remove(self, condition_id: str) -> list[Message]:
         """Stop trading in a market; returns the prints that were still held back."""
         desk = self._desks.pop(condition_id)

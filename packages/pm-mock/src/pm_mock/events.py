@@ -63,13 +63,16 @@ class Statement:
             for outcome in OUTCOMES
         ]
 
-    def price_change(self, changes: Sequence[Change], *, lead: int) -> bytes:
-        """One frame: each change as an entry for both tokens, that of outcome `lead` first."""
+    def price_change(self, changes: Sequence[Change], *, lead: int, alone: bool = False) -> bytes:
+        """One frame: each change as an entry for both tokens, that of outcome `lead` first.
+
+        `alone`: the token of that outcome only.
+        """
         heads, tails = self._entry_heads, self._entry_tails
         entries = []
         for change in changes:
             size = size_text(change.size_e6)
-            for outcome in (lead, 1 - lead):
+            for outcome in (lead,) if alone else (lead, 1 - lead):
                 if outcome == change.outcome:
                     price, side = change.price_e4, "BUY"
                 else:

@@ -80,8 +80,11 @@ class Builder:
         ).seconds_delay = self._rng.choice((0, 3))
         return event
 
-    def election(self, now_ms: int) -> Event:
-        """A neg-risk event: three to six markets of which exactly one resolves to Yes."""
+    def election(self, now_ms: int, people: int | None = None) -> Event:
+        """A neg-risk event: three to six markets of which exactly one resolves to Yes.
+
+        With `people` there are so many (at most six), and no outcome is added later.
+        """
         rng = self._rng
         office, place = rng.choice(OFFICES), rng.choice(PLACES)
         title = f"Next {office} of {place} #{self._event_id}"
@@ -89,8 +92,8 @@ class Builder:
             title, "Politics", now_ms + 300 * DAY_MS, tags=("politics", "elections")
         )
         event.neg_risk_market_id = f"0x{rng.getrandbits(248):062x}00"
-        event.neg_risk_augmented = rng.random() < 0.5
-        for person in rng.sample(PEOPLE, rng.randrange(3, 7)):
+        event.neg_risk_augmented = rng.random() < 0.5 and people is None
+        for person in rng.sample(PEOPLE, people or rng.randrange(3, 7)):
             self._listing(
                 event,
                 f"Will {person} be the next {office} of {place}? #{self._market_id}",

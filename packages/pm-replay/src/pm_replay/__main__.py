@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pm_replay.pipeline import Request, Source
 
 INTERRUPTED = 130
+RUN = "{run}"  # in the name of an output
 EPILOG = """\
 One JSON line a run on stdout (a page on a terminal); with --events-out - the events are on stdout and the
 summary is on stderr. docs/spec/events.md describes the events, docs/replay.md the summary.
@@ -44,6 +45,7 @@ summary is on stderr. docs/spec/events.md describes the events, docs/replay.md t
   pm-replay @last
   pm-replay monday --market will-it-rain --from +5m --to +10m --events-out - --format jsonl
   pm-replay monday --events-out monday.pmev --depth
+  pm-replay monday tuesday --events-out {run}.pmev
   pm-replay diff monday.pmev again.pmev
 
 exit codes: 0 clean; 2 usage, or no such run; 3 the run is not sealed, or findings that were asked for, or
@@ -83,7 +85,11 @@ def make_parser() -> argparse.ArgumentParser:
     add("--follow", action="store_true", help="go on while the run grows, until it ends")
     add("--max-seconds", metavar="N", help="capture time from the first frame told, such as 300")
     add("--max-events", type=_count, metavar="N", help="stop after exactly N events")
-    add("--events-out", metavar="FILE", help="write the events there; - is stdout")
+    add(
+        "--events-out",
+        metavar="FILE",
+        help="write the events there; - is stdout, {run} the name of the run",
+    )
     add("--format", choices=("pmev", "jsonl"), default="pmev", help="of the events (default pmev)")
     add("--force", action="store_true", help="write over an output that exists")
     add("--depth", action="store_true", help="tell every level (BOOK, LEVEL); hashes stay the same")
@@ -101,6 +107,12 @@ def make_parser() -> argparse.ArgumentParser:
         type=_positive,
         metavar="FRAMES",
         help="frames between new checkpoints (default 131072); shorter runs get none",
+    )
+    add(
+        "--cache-mb",
+        type=_count,
+        metavar="MB",
+        help="keep at most this much when a checkpoint file is added; the least recently used ones go (default 4000)",
     )
     add("--pace", type=_speed, metavar="SPEED", help="1 is as recorded, 2 twice as fast")
     add("--oracles", choices=("sample", "all", "none"), default="sample", help="hash and mirror")
@@ -155,8 +167,23 @@ def replay_runs(options: argparse.Namespace) -> Iterator[int]:
 
 
 def _refuse_several(options: argparse.Namespace) -> None:
-    if options.events_out is not None or options.verdicts is not None:
-        raise UsageError("--events-out and --verdicts take one run, and there is another")
+    for output in (options.events_out, options.verdicts):
+        if output is not None and RUN not in str(output):
+            raise UsageError(
+                f"--events-out and --verdicts take one run, and there is another; {RUN} in a name of a file "
+                "stands for the name of each"
+            )
+
+
+def _outputs_named(options: argparse.Namespace, run: Path) -> argparse.Namespace:
+    """Return the options of one run: its name where an output says so."""
+    named = argparse.Namespace(**vars(options))
+    name = run.resolve().name
+    if named.events_out is not None:
+        named.events_out = named.events_out.replace(RUN, name)
+    if named.verdicts is not None:
+        named.verdicts = Path(str(named.verdicts).replace(RUN, name))
+    return named
 
 
 def _follow_named_on_stdin(options: argparse.Namespace) -> Iterator[int]:
@@ -189,6 +216,7 @@ def _replay_run(
     from pm_replay.telling import Options
     from pm_replay.verdicts import Verdicts
 
+    options = _outputs_named(options, run)
     bundle = open_bundle(run, empty_ok=True)
     following = _following(bundle) if options.follow else None
     selection = selection_of(options)
@@ -265,13 +293,14 @@ def _checkpoint(bundle: Bundle, request: Request, options: argparse.Namespace) -
     if request.from_mono_ns is None and bundle.emit_window is None:
         return None
     from pm_replay.cache_dir import cache_dir_of
-    from pm_replay.checkpoints import EVERY, Cache, resumed
+    from pm_replay.checkpoints import BYTES_MAX, EVERY, Cache, resumed
 
     directory = cache_dir_of(options.cache_dir, os.environ, platform=sys.platform, home=Path.home())
     cache = Cache(
         directory,
         EVERY if options.cache_every is None else options.cache_every,
         lambda text: print(f"pm-replay: {text}", file=sys.stderr, flush=True),
+        BYTES_MAX if options.cache_mb is None else options.cache_mb * 1_000_000,
     )
     return resumed(bundle, request, cache)
 

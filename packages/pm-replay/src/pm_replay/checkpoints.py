@@ -8,24 +8,22 @@ tells without; its summary counts what it has read.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from pm_frames.bundle import Bundle, RunState
 from pm_frames.continuity import Basis, State
 from pm_frames.errors import BundleError
 from pm_frames.frames import Frame
 from pm_frames.index import IndexCursor
-from pm_frames.merge import Item, merge_with_records
-from pm_frames.rows import Row
+from pm_frames.merge import Item, merge_blocks
+from pm_frames.rows import FrameRow, RecordRow, Row
 from pm_frames.shard import Shard
 from pm_frames.window import Window
+from pm_replay.cache_files import cache_path, let_go, made_aside, note_use
 from pm_replay.checkpoint_file import (
     CacheUnusable,
     Checkpoint,
@@ -41,25 +39,25 @@ from pm_replay.pipeline import (
     NEVER,
     Replay,
     Request,
-    basis_of,
     one_by_one,
-    records_of,
     window_start,
 )
 from pm_replay.registry import Definition, Registry
 from pm_replay.token import Token
 
 EVERY: Final = 1 << 17  # frames between two checkpoints
+BYTES_MAX: Final = 4_000_000_000  # of all files of the cache
 
 Say = Callable[[str], object]
 
 
 class Cache(NamedTuple):
-    """Where checkpoints are kept, how far apart new ones are made, and who hears of what happens."""
+    """Where checkpoints are kept, how far apart new ones are made, who hears of what happens, and how much is kept."""
 
     directory: Path
     every: int = EVERY
     say: Say = lambda text: None
+    bytes_max: int = BYTES_MAX
 
 
 def resumed(bundle: Bundle, request: Request, cache: Cache) -> FromCheckpoint | None:
@@ -75,7 +73,7 @@ def resumed(bundle: Bundle, request: Request, cache: Cache) -> FromCheckpoint | 
         of = _origin(bundle)
         if of is None:
             return None
-        path = cache.directory / f"{of['seal']}.pmck"
+        path = cache_path(cache.directory, of["seal"])
         return _from_file(bundle, request, start, path, of, cache)
     except (BundleError, OSError) as error:
         cache.say(f"no checkpoints: {error}")
@@ -84,10 +82,14 @@ def resumed(bundle: Bundle, request: Request, cache: Cache) -> FromCheckpoint | 
 
 def _origin(bundle: Bundle) -> dict[str, str] | None:
     """Return what tells a sealed run from any other, None for what is not sealed by its digests."""
-    if bundle.state() is not RunState.ENDED or basis_of(bundle) is not Basis.RUNLOG:
+    if bundle.state() is not RunState.ENDED or bundle.continuity_basis is not Basis.RUNLOG:
         return None
     digest = (bundle.seal or {}).get("sha256sums_sha256")
-    if not isinstance(digest, str) or len(digest) != 64 or not digest.isalnum():
+    if (
+        not isinstance(digest, str)
+        or len(digest) != 64
+        or not (digest.isascii() and digest.isalnum())
+    ):
         return None
     sizes = {}
     for shard in bundle.shards():
@@ -129,6 +131,7 @@ def _opened(
         number = file.before(start)
         if number is None:
             return None
+        note_use(path)
         checkpoint = contents.checkpoints[number]
         return FromCheckpoint(
             bundle,
@@ -157,7 +160,7 @@ def _frames_before(bundle: Bundle, mono_ns: int) -> int:
 
 
 class FromCheckpoint:
-    """The items of a replay from a checkpoint on, and before them what the checkpoint stands for."""
+    """The rows of a replay from a checkpoint on, and before them what the checkpoint stands for."""
 
     def __init__(
         self,
@@ -173,10 +176,30 @@ class FromCheckpoint:
         self._named = named
         self._lifecycles = lifecycles
 
-    def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
+    def rows(self, replay: Replay) -> Iterator[Sequence[Row]]:
         """Yield all records, and the frames after the checkpoint; feed what the others would have left."""
+        records = self._bundle.records(replay.wants)
+        yield from one_by_one(self._before(replay, records))
+        already = self.checkpoint.records
+        for rows in merge_blocks(
+            [
+                _Rest(shard, self.checkpoint.ordinals.get(shard.shard_id, 0))
+                for shard in self._bundle.shards()
+            ],
+            records,
+            runlog_path=self._bundle.runlog_path,
+        ):
+            if rows[0][1] >= 0:
+                yield rows
+                continue
+            # A record is a row by itself, and counted from the checkpoint on.
+            stamp, shard_id, ordinal, flags, record = cast("RecordRow", rows[0])
+            yield [(stamp, shard_id, already + ordinal, flags, record)]
+
+    def _before(
+        self, replay: Replay, records: Iterator[Mapping[str, Any]]
+    ) -> Iterator[tuple[int, int, Item]]:
         checkpoint = self.checkpoint
-        records = records_of(self._bundle.runlog_path)
         names = iter(self._named)
         name = next(names, None)
         for ordinal, record in enumerate(islice(records, checkpoint.records)):
@@ -194,15 +217,6 @@ class FromCheckpoint:
             for key in self._lifecycles:
                 replay.engine.lifecycles.remember(key)
             replay.last = checkpoint.last_mono_ns
-        shards = [
-            _Rest(shard, checkpoint.ordinals.get(shard.shard_id, 0))
-            for shard in self._bundle.shards()
-        ]
-        first = {**checkpoint.ordinals, -1: checkpoint.records}
-        for number, ordinal, item in merge_with_records(
-            shards, records, runlog_path=self._bundle.runlog_path
-        ):
-            yield number, first.get(number, 0) + ordinal, item
 
 
 def name_of(name: Named) -> tuple[str, str, int]:
@@ -232,32 +246,31 @@ class _Rest:
     def frames(self) -> Iterator[Frame]:
         return self._shard.frames(self._start)
 
+    def blocks(self) -> Generator[list[FrameRow], None, None]:
+        return self._shard.blocks(self._start)
+
 
 def _make(bundle: Bundle, path: Path, of: dict[str, str], cache: Cache) -> bool:
     """Make the file in one pass; return False where the run cannot be read to its end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
+    with made_aside(path) as aside:
+        with open(aside, "xb") as file:
             making = _Making(bundle, CheckpointWriter(file), cache.every)
             result = making.run()
-            if result.error is not None:
-                cache.say(f"no checkpoints: {result.error}")
-                return False
-            if result.reason.name != "WHOLE":
+            if result.reason.name == "STOPPED":
                 raise KeyboardInterrupt
-            making.writer_of_checkpoints.finish(
-                program=version("pm-replay"),
-                of=of,
-                every=cache.every,
-                named=making.named,
-                lifecycles=making.lifecycles.log,
-            )
-        os.replace(scratch, path)
-    finally:
-        with suppress(OSError):
-            os.unlink(scratch)
-    return True
+            if result.error is None:
+                making.writer_of_checkpoints.finish(
+                    program=version("pm-replay"),
+                    of=of,
+                    every=cache.every,
+                    named=making.named,
+                    lifecycles=making.lifecycles.log,
+                )
+        if result.error is not None:
+            aside.unlink()
+            cache.say(f"no checkpoints: {result.error}")
+    let_go(path.parent, bytes_max=cache.bytes_max, keep=path)
+    return result.error is None
 
 
 class _Making(Replay):

@@ -18,9 +18,9 @@ class Interrupts:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Be the handler of the signal."""
-        if not self.busy or self._asked:
+        again, self._asked = self._asked, True
+        if again or not self.busy:
             raise KeyboardInterrupt
-        self._asked = True
 
     def between(self) -> None:
         """Say that nothing is half done; raises KeyboardInterrupt for a signal that came meanwhile."""

@@ -15,9 +15,9 @@ from pm_frames.events import RUNLOG_SHARD, EndReason, EventWriter, Header, RunSt
 from pm_frames.events.event_writer import FLUSH_PIECES, Sink
 from pm_frames.frames import Frame
 from pm_frames.merge import Item
-from pm_frames.records import CONTINUITY
+from pm_frames.merged_records import MergedRecords
+from pm_frames.records import STAMP_END
 from pm_frames.rows import FrameRow, Row
-from pm_frames.runlog import RunlogReader
 from pm_replay.batch_engine import BatchEngine
 from pm_replay.engine import Engine
 from pm_replay.interrupt import Interrupts
@@ -26,10 +26,9 @@ from pm_replay.registry import Registry
 from pm_replay.telling import Options
 from pm_replay.verdicts import Verdicts
 
-RECORD_TYPES: Final = CONTINUITY | {"universe_refresh", "heartbeat"}
-NEVER: Final = 2**63  # ns; no clock gets there, and no event can say it
+ALSO_READ: Final = ("universe_refresh", "heartbeat")  # beside the continuity records
+NEVER: Final = STAMP_END
 APPLIED: Final = "APPLIED"
-LOOK_AHEAD: Final = 4096  # records in which a runlog must name a subscription to be judged by
 
 Pace = Callable[[Iterable[tuple[int, int, Item]]], Iterator[tuple[int, int, Item]]]
 
@@ -55,9 +54,9 @@ class Request(NamedTuple):
 
 
 class Source(Protocol):
-    """Where items come from, if not from the bundle as it lies there."""
+    """Where rows come from, if not from the bundle as it lies there."""
 
-    def items(self, replay: Replay) -> Iterator[tuple[int, int, Item]]:
+    def rows(self, replay: Replay) -> Iterator[Sequence[Row]]:
         """Yield what is fed to a replay that has begun."""
 
 
@@ -131,50 +130,6 @@ def mono_of(bundle: Bundle, point: TimePoint) -> int:
     return max(0, t0_mono + point.ns - t0_wall)
 
 
-def basis_of(bundle: Bundle) -> Basis:
-    """Return what continuity is judged by: the runlog, if it names subscriptions, else the flags."""
-    if not bundle.runlog_path.is_file():
-        return Basis.FLAGS
-    with RunlogReader(bundle.runlog_path) as runlog:
-        try:
-            for ordinal, record in enumerate(runlog):
-                if record.get("record_type") == "run_start" and "boot_id" in record:
-                    return Basis.RUNLOG
-                if record.get("record_type") == "subscribe_attempt" and "token_ids" in record:
-                    return Basis.RUNLOG
-                if ordinal == LOOK_AHEAD:
-                    break
-        except BundleError:
-            return Basis.RUNLOG  # damaged, and the replay is to stop there and say so
-    return Basis.FLAGS
-
-
-def records_of(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the records that replay reads; one out of order that continuity can spare is left out."""
-    if not path.is_file():
-        return
-    with RunlogReader(path) as runlog:
-        yield from filter(WantedRecords(), runlog)
-
-
-class WantedRecords:
-    """Which records of a runlog are read, asked once for each in its order."""
-
-    def __init__(self) -> None:
-        self._last = 0
-
-    def __call__(self, record: Mapping[str, Any]) -> bool:
-        kind, stamp = record.get("record_type"), record.get("ts_mono_ns")
-        if not isinstance(kind, str) or kind not in RECORD_TYPES:
-            return False
-        if not isinstance(stamp, int) or not 0 <= stamp < 2**64:  # what no slot can hold
-            return False
-        if stamp < self._last and kind not in CONTINUITY:
-            return False
-        self._last = max(self._last, stamp)
-        return True
-
-
 class Replay:
     """One replay, under way; `replay` is what to call."""
 
@@ -193,7 +148,8 @@ class Replay:
         self.interrupts = interrupts or Interrupts()
         self.bundle = bundle
         self.request = request
-        self.basis = basis_of(bundle)
+        self.wants = MergedRecords(ALSO_READ)
+        self.basis = bundle.continuity_basis
         self.state = bundle.state()
         _, emit_before = bundle.emit_window or (None, None)
         self.start = window_start(bundle, request)
@@ -253,6 +209,7 @@ class Replay:
             reason = EndReason.STOPPED
         interrupts.busy = True
         engine.finish()
+        self._count_left_out()
         if self.request.verdicts is not None:
             self.request.verdicts.close()
         run_state = _STATES[self.state]
@@ -281,15 +238,13 @@ class Replay:
         if self.pace is not None:
             return one_by_one(self.pace(self.items()))
         if self.source is not None:
-            return one_by_one(self.items())
-        records = records_of(self.bundle.runlog_path)
+            return self.source.rows(self)
+        records = self.bundle.records(self.wants)
         return self.bundle.merged_blocks(records, torn_ok=self.state is not BundleState.ENDED)
 
     def items(self) -> Iterator[tuple[int, int, Item]]:
         """Return the same one after the other."""
-        if self.source is not None:
-            return self.source.items(self)
-        records = records_of(self.bundle.runlog_path)
+        records = self.bundle.records(self.wants)
         return self.bundle.merged(records, torn_ok=self.state is not BundleState.ENDED)
 
     def _feed(self, rows: Sequence[Row]) -> None:
@@ -339,6 +294,14 @@ class Replay:
             return
         self.stopped = self.stopped or kind == "capture_stop"
         self.engine.record(ordinal, record)
+
+    def _count_left_out(self) -> None:
+        """Count the records that could be spared, and had to be."""
+        left_out = {
+            "records_unusable": self.wants.unusable,
+            "records_out_of_order": self.wants.out_of_order,
+        }
+        self.engine.counts.update({what: n for what, n in left_out.items() if n})
 
     def _universe(self, path: Path, mono_ns: int) -> None:
         document = read_json(path)

@@ -20,7 +20,7 @@ TOKEN_ID_MAX = 256
 _AS_IT_IS = (
     "market_id", "condition_id", "slug", "question", "category", "event_id", "event_slug", "version",
     "fees_enabled", "fee_type", "fee_schedule", "seconds_delay", "end_date", "neg_risk",
-    "neg_risk_augmented", "neg_risk_market_id",
+    "neg_risk_augmented", "neg_risk_market_id", "event_markets",
 )  # fmt: skip
 
 

@@ -99,6 +99,6 @@ def _lines(line: dict[str, Any]) -> Iterator[str]:
     for one in line["decode"]["surprises"]:
         yield f"schema: {one['event_type']}: {one['what']} (shard {one['shard']}, frame {one['frame']})"
     if line["continuity"]["basis"] == "flags":
-        yield "no runlog: continuity is judged by the flags of the frames, losses may go unseen"
+        yield "no runlog that names tokens: continuity is judged by the flags of the frames, losses may go unseen"
     if line["error"]:
         yield f"stopped: {line['error']}"

@@ -39,13 +39,10 @@ class Allocator:
         self.limits = limits
         self._is_unlimited = limits == Limits()
         self.dropped: Counter[str] = Counter()
+        # Whether the risk of an order must be known.
+        self.limits_money = limits[2:] != (None, None, None)
         self._round = (-1, -1)
         self._in_round: Counter[str] = Counter()
-
-    @property
-    def limits_money(self) -> bool:
-        """Whether the risk of an order must be known."""
-        return self.limits[2:] != (None, None, None)
 
     def lets_through(self, strategy_id: str, now: tuple[int, int], risk: Risk = NO_RISK) -> bool:
         """Say whether an intent may go on; `now` is the event's seq and the time."""

@@ -10,12 +10,16 @@ from pm_frames.continuity import State
 from pm_frames.events import NONE, Settled
 from pm_frames.events import Side as LevelSide
 from pm_sim.fixed import ONE
-from pm_sim.orders import Side
+from pm_sim.orders import BUY, Side
 from pm_sim.views import Book, Level, TopOfBook
 
 BID: Final = int(LevelSide.BUY)
 ASK: Final = int(LevelSide.SELL)
 Slot = tuple[int, ...]
+STOPPING_NS: Final = 10_000_000_000  # that closing its connections takes a run, at most
+_LIVE: Final = int(State.LIVE)
+_UNKNOWN: Final = State.UNKNOWN
+_AWAITING: Final = State.AWAITING_SNAPSHOT
 
 
 class Books:
@@ -33,7 +37,17 @@ class Books:
         self.tops: dict[int, Slot] = {}
         self.statuses: dict[int, Slot] = {}  # the last STATUS of each token
         self.levels: dict[int, tuple[dict[int, int], dict[int, int]]] = {}  # bids, asks
+        self._reconnects: set[tuple[int, int]] = set()  # what told of them: shard and frame
+        self._closed: dict[int, Slot] = {}  # books that were known until we gave up the connection
+        # What lenses have taken: of each the highest bid and the lowest ask by token, and of all together.
+        self.nearest: list[dict[int, tuple[int, int]]] = []
+        self.gates: dict[int, tuple[int, int]] = {}
         self._broken: dict[int, int] = {}  # event after which a book must be told anew
+
+    @property
+    def reconnects(self) -> int:
+        """How often a connection was lost that brought a token of the stream."""
+        return len(self._reconnects)
 
     # -- what the stream says -------------------------------------------------------------------
 
@@ -53,15 +67,37 @@ class Books:
             book[slot[8]].pop(slot[7], None)
 
     def status(self, slot: Slot) -> None:
-        """Take a STATUS slot. The end of a run breaks no book that was live until then."""
-        self.statuses[slot[6]] = slot
-        state = slot[11] & 7
+        """Take a STATUS slot. The end of a run breaks no book that was live until then.
+
+        Before a run ends its connections are closed, as planned: that is part of its end if it is not long before.
+        """
+        token, state = slot[6], slot[11] & 7
+        if state == State.PLANNED_CHANGE and self.is_markable(token):
+            self._closed[token] = slot
+        elif state == State.ENDED and slot[4] == State.PLANNED_CHANGE:
+            closed = self._closed.get(token)
+            if closed is not None and closed is self.statuses[token]:
+                if slot[1] - closed[1] <= STOPPING_NS:
+                    self.statuses[token] = slot
+                    self._broken.pop(token, None)
+                    return
+        self.statuses[token] = slot
+        if state == State.RECONNECTING:
+            self._reconnects.add((slot[9], slot[5]))
         if state != State.LIVE and not (state == State.ENDED and slot[4] == State.LIVE):
             self.broken(slot)
 
     def broken(self, slot: Slot) -> None:
         """Take a break: until the next top nothing is known of the book (docs/spec/events.md)."""
         self._broken[slot[6]] = slot[0]
+
+    def regate(self, token: int) -> None:
+        """Find the gate of a token anew: a top that is better than it says nothing of what was taken."""
+        found = [of[token] for of in self.nearest if token in of]
+        if found:
+            self.gates[token] = max(bid for bid, _ in found), min(ask for _, ask in found)
+        else:
+            self.gates.pop(token, None)
 
     # -- what can be asked ----------------------------------------------------------------------
 
@@ -76,15 +112,15 @@ class Books:
         A book that is said to be live again is awaited until its first top.
         """
         if not self.tells_breaks:
-            return State.UNKNOWN
+            return _UNKNOWN
         top, status = self.tops.get(token), self.statuses.get(token)
         told = 0 if top is None else top[0]
-        if status is not None and status[0] > told and status[11] & 7 != State.LIVE:
+        if status is not None and status[0] > told and status[11] & 7 != _LIVE:
             return status[11] & 7
         if top is None:
-            return State.UNSUBSCRIBED if status is None else State.AWAITING_SNAPSHOT
+            return State.UNSUBSCRIBED if status is None else _AWAITING
         if self._broken.get(token, 0) > told:
-            return State.AWAITING_SNAPSHOT
+            return _AWAITING
         return top[11] & 7
 
     def is_markable(self, token: int) -> bool:
@@ -127,7 +163,7 @@ class Books:
     def best(self, token: int, side: Side) -> int | None:
         """Return the best price that an order of this side would meet."""
         bids, asks = self.sides(token)
-        if side is Side.BUY:
+        if side is BUY:
             return min(asks, default=None)
         return max(bids, default=None)
 

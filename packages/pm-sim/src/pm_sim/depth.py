@@ -5,14 +5,16 @@ therefore remembered for both. It is forgotten when the level is gone; a lens th
 forgets it when the venue states the level with another size.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pm_frames.events import NONE, Settled
 from pm_sim.books import ASK, BID, Books, Slot
 from pm_sim.fixed import BPS, ONE, PxE6, SzE6
-from pm_sim.orders import Side
+from pm_sim.orders import BUY, Side
 from pm_sim.rules import SIZE_STEP_E6
 from pm_sim.views import Level
+
+_UNSETTLED: Final = int(Settled.UNSETTLED)
 
 
 class _Taken(NamedTuple):
@@ -35,11 +37,12 @@ class Depth:
         # says nothing of what was taken, nor does one that is as good if a restatement is nothing. With
         # levels nothing is better, since every level is told.
         self.nearest: dict[int, tuple[int, int]] = {}
+        books.nearest.append(self.nearest)
 
     def reachable(self, token: int, side: Side, limit_px_e6: PxE6) -> list[Level]:
         """Return the levels that an order can take without passing its limit, best first."""
         bids, asks = self.books.sides(token)
-        if side is Side.BUY:
+        if side is BUY:
             at, sizes = ASK, asks
             prices = sorted(px for px in asks if px <= limit_px_e6)
         else:
@@ -59,7 +62,7 @@ class Depth:
         self, token: int, complement: int | None, side: Side, px_e6: PxE6, size_e6: SzE6
     ) -> None:
         """Remember that we took so much at a level, in both views of the book."""
-        at = ASK if side is Side.BUY else BID
+        at = ASK if side is BUY else BID
         # One book: what the other view says until it is told this message too is no restatement.
         displayed = self.books.sides(token)[at].get(px_e6, 0)
         self._add(token, at, px_e6, size_e6, displayed)
@@ -73,7 +76,7 @@ class Depth:
         """
         token = slot[6]
         taken = self.taken.get(token)
-        if taken is None or slot[11] >> 3 & 3 == Settled.UNSETTLED:
+        if taken is None or slot[11] >> 3 & 3 == _UNSETTLED:
             return
         sides, gone = self.books.sides(token), []
         for key, ours in taken.items():
@@ -92,8 +95,10 @@ class Depth:
         if not taken:
             del self.taken[token]
             del self.nearest[token]
+            self.books.regate(token)
         elif gone:
             self.nearest[token] = self._nearest(taken)
+            self.books.regate(token)
 
     def _add(self, token: int, side: int, px_e6: int, size_e6: int, displayed: int) -> None:
         taken = self.taken.setdefault(token, {})
@@ -101,6 +106,7 @@ class Depth:
         taken[side, px_e6] = _Taken(size_e6 + (before.size_e6 if before else 0), displayed)
         if before is None:
             self.nearest[token] = self._nearest(taken)
+            self.books.regate(token)
 
     def _nearest(self, taken: dict[tuple[int, int], _Taken]) -> tuple[int, int]:
         if self.books.has_levels:

@@ -17,21 +17,28 @@ from pm_sim.facts import Facts
 from pm_sim.fixed import PxE6, SzE6
 from pm_sim.lens import NEVER, Lens
 from pm_sim.markets import Market, Markets
-from pm_sim.mask import Mask
+from pm_sim.mask import Mask, suspects
 from pm_sim.orders import Fill
 from pm_sim.resolutions import Resolution
 from pm_sim.running import Running, market_state
 from pm_sim.settings import Settings
 from pm_sim.strategy import Strategy
-from pm_sim.views import MarketState, StateChange, TopOfBook, Trade
+from pm_sim.views import MarketState, StateChange, TokenFacts, TopOfBook, Trade
 
 _TOB: Final = int(Kind.TOB)
 _LEVEL: Final = int(Kind.LEVEL)
+_BOOK: Final = int(Kind.BOOK)
+_CLOCK: Final = int(Kind.CLOCK)
+_TRADE: Final = int(Kind.TRADE)
+_NAMES: Final = {int(kind): kind.name.lower() for kind in Kind}
 _SETTLED_BITS: Final = 0x18
 _UNSETTLED: Final = Settled.UNSETTLED << 3
 BOOK_ONLY: Final = "book-only"  # a profile that leaves out what breaks a book
 
 Make = Callable[[], Strategy]
+_Told = tuple[Running, Any, Any, Lens]
+# Who is told settled tops of a token, who those from the middle of a batch, and its facts.
+_Shown = tuple[Sequence[_Told], Sequence[_Told], TokenFacts | None]
 
 
 class _Settlement(NamedTuple):
@@ -56,7 +63,7 @@ class Engine:
         """`strategies`: id, and what makes one of them; each lens gets its own."""
         self.header = header
         self.settings = settings
-        self.markets = Markets()
+        self.markets = Markets(accepts_uncounted=settings.accepts_uncounted_sets)
         self.facts = Facts(self.markets)
         self.books = Books(
             has_levels=bool(header.facts.get("depth")),
@@ -67,20 +74,18 @@ class Engine:
         self.end: End | None = None
         self.counts: Counter[str] = Counter()
         self._due_ns = NEVER
-        self._is_watching = False  # levels that were taken
         self._is_waiting = False  # orders for the end of a batch, or strategies for depth
         self._disabled = 0
+        self._shown: dict[int, _Shown] = {}
+        self._version = -1  # of the facts that it is for
         self._changed: set[int] = set()  # tokens whose levels changed since their last top
-        ids = self.markets.ids
         self.lenses = [
             Lens(
                 name,
                 settings,
                 self.facts,
                 self.books,
-                (lambda token, at_ns: False)
-                if mask is None
-                else (lambda token, at_ns: mask.covers(ids[token], at_ns)),
+                suspects(mask, self.markets),
             )
             for name in settings.lenses
         ]
@@ -132,10 +137,10 @@ class Engine:
         self._settlements.clear()
 
     def _plain(self, block: bytes) -> None:  # noqa: C901 -- the hot loop: every call costs 5 %
-        books, facts, make = self.books, self.facts.tokens, tuple.__new__
+        books, shown, make = self.books, self._shown, tuple.__new__
         tops, level = books.tops, books.level
         none = NONE
-        takers = [(lens.depth.nearest.get, lens.depth.told) for lens in self.lenses]
+        gates, tellers = books.gates, [lens.depth.told for lens in self.lenses]
         due = self._due_ns
         for slot in SLOT.iter_unpack(block):
             now = slot[1]
@@ -150,19 +155,21 @@ class Engine:
                 books.now_ns = now
                 token = slot[6]
                 tops[token] = slot
-                if self._is_watching:
-                    for gate_of, told in takers:
-                        gate = gate_of(token)
-                        if gate and not (slot[7] > gate[0] and none != slot[8] < gate[1]):
+                if gates and token in gates:
+                    gate = gates[token]
+                    if not (slot[7] > gate[0] and none != slot[8] < gate[1]):
+                        for told in tellers:
                             told(slot)
                 if self._is_waiting:
                     due = self._watched(slot)
-                groups = self._unsettled if slot[11] & _SETTLED_BITS == _UNSETTLED else self._all
+                to = shown.get(token)
+                if to is None:
+                    to = self._choose(slot)
+                groups, early, known = to
+                if slot[11] & _SETTLED_BITS == _UNSETTLED:
+                    groups = early
                 if not groups:
                     continue
-                known = facts.get(token)
-                if known is None:
-                    self._undefined(slot)
                 top = make(TopOfBook, slot)
                 state = make(MarketState, (known, top, slot[11] & 7))
                 for run, hook, ctx, lens in groups:
@@ -186,19 +193,19 @@ class Engine:
     def _other(self, slot: Slot) -> int:
         """Take a slot of a rarer kind without a payload."""
         kind = slot[10]
-        if kind == Kind.BOOK:
+        if kind == _BOOK:
             self.books.replaced(slot)
             if self._depth_lenses:
                 self._changed.add(slot[6])
             return self._due_ns
-        if kind == Kind.CLOCK or not self._is_new(slot):
+        if kind == _CLOCK or not self._is_new(slot):
             return self._due_ns
-        self.counts[Kind(kind).name.lower()] += 1
+        self.counts[_NAMES[kind]] += 1
         if slot[6] not in self.facts.tokens:
             self._undefined(slot)
-        if kind == Kind.TRADE:
-            self._trade(slot)
-        elif kind == Kind.STATUS:
+        if kind == _TRADE:
+            return self._look() if self._trade(slot) else self._due_ns
+        if kind == Kind.STATUS:
             self._status(slot)
         elif kind == Kind.TICK_SIZE:
             self.books.broken(slot)
@@ -270,19 +277,27 @@ class Engine:
         if slot[6] in self._changed:
             self._changed.discard(slot[6])
             top, book = self.books.top(slot[6]), self.books.book(slot[6])
+            known = self.facts.tokens.get(slot[6])
             for lens in self._depth_lenses:
-                lens.call("on_depth", top, book, lens.portfolio)
+                lens.call("on_depth", top, book, lens.portfolio, of=known)
             happened = True
         return self._look() if happened else self._due_ns
 
-    def _trade(self, slot: Slot) -> None:
-        trade = Trade(
-            slot[0], slot[1], slot[2], slot[6], PxE6(slot[7]), SzE6(slot[3]), Side(slot[8])
-        )
+    def _trade(self, slot: Slot) -> bool:
+        """Let a trade eat queues, and tell it; say whether there was anybody for whom it was something."""
+        trade: Trade | None = None
+        happened = False
         for lens in self.lenses:
-            lens.take(lens.exchange.traded(slot))
-            state = market_state(lens, slot[6])
-            lens.call("on_trade", trade, state, lens.portfolio)
+            outcomes = lens.exchange.traded(slot)
+            if not outcomes and "on_trade" not in lens.hooks:
+                continue
+            happened = True
+            lens.take(outcomes)
+            trade = trade or Trade(
+                slot[0], slot[1], slot[2], slot[6], PxE6(slot[7]), SzE6(slot[3]), Side(slot[8])
+            )
+            lens.call("on_trade", trade, market_state(lens, slot[6]), lens.portfolio)
+        return happened
 
     def _status(self, slot: Slot) -> None:
         self.books.status(slot)
@@ -313,13 +328,24 @@ class Engine:
             for run in lens.runs
             if not run.is_disabled and "on_top_of_book" in run.hooks
         ]
-        self._all: Sequence[tuple[Running, Any, Any, Lens]] = groups
-        self._unsettled = [one for one in groups if one[0].strategy.sees_unsettled]
+        self._all: Sequence[_Told] = groups
+        self._shown.clear()
         self._depth_lenses = [
             lens
             for lens in self.lenses
             if any("on_depth" in run.hooks and not run.is_disabled for run in lens.runs)
         ]
+
+    def _choose(self, slot: Slot) -> _Shown:
+        """Note who is shown the tops of a token, until its facts or the strategies change."""
+        token = slot[6]
+        known = self.facts.tokens.get(token)
+        if known is None and self._all:
+            self._undefined(slot)
+        told = [one for one in self._all if known is None or one[3].shows(one[0], known)]
+        early = [one for one in told if one[0].strategy.sees_unsettled]
+        found = self._shown[token] = told, early, known
+        return found
 
     def _raised(self, lens: Lens, run: Running, error: Exception) -> int:
         lens.raised(run, "on_top_of_book", error)
@@ -327,6 +353,8 @@ class Engine:
 
     def _driven(self, lens: Lens, run: Running, intents: Any, first: Any) -> int:
         lens.drive(run, intents, first, "on_top_of_book")
+        if not lens.is_stirred:
+            return self._due_ns
         lens.settle_down()
         return self._look()
 
@@ -362,13 +390,15 @@ class Engine:
     def _look(self) -> int:
         """Say when the next thing is due, and note whether a lens waits for tops."""
         due = self._settlements[0].due_ns if self._settlements else NEVER
-        watching, waiting, disabled = False, bool(self._depth_lenses), 0
+        waiting, disabled = bool(self._depth_lenses), 0
         for lens in self.lenses:
             disabled += lens.disabled
             due = min(due, lens.due_ns)
-            watching = watching or bool(lens.depth.nearest)
             waiting = waiting or lens.exchange.is_waiting
-        self._is_watching, self._is_waiting = watching, waiting
+        self._is_waiting = waiting
+        if self._version != self.facts.version:
+            self._version = self.facts.version
+            self._shown.clear()
         if disabled != self._disabled:
             self._disabled = disabled
             self._regroup()

@@ -15,12 +15,20 @@ from typing import Final, NamedTuple
 from pm_frames.continuity import State
 from pm_frames.events import Settled
 from pm_sim.books import ASK, BID, Slot
+from pm_sim.bounds import Bounds
 from pm_sim.depth import Depth
 from pm_sim.fees import FeeModel
-from pm_sim.fixed import ONE, CashE6, PxE6, SzE6, cost_up
+from pm_sim.fixed import ONE, CashE6, PxE6, SzE6
 from pm_sim.ledger import Ledger
 from pm_sim.markets import Market, Markets
 from pm_sim.orders import (
+    BUY,
+    FOK,
+    GTC,
+    GTD,
+    IOC,
+    MAKER,
+    SELL,
     Cancelled,
     Fill,
     Order,
@@ -29,13 +37,15 @@ from pm_sim.orders import (
     RejectReason,
     Rested,
     Side,
-    Tif,
-    Urgency,
 )
 from pm_sim.rules import SIZE_STEP_E6, refusal, taker_refusal
-from pm_sim.walk import Step, buy_at_most_e6, walk
+from pm_sim.walk import Step, walk
 
+_LIVE: Final = int(State.LIVE)
+_UNSETTLED: Final = int(Settled.UNSETTLED)
 _STATES: Final = {int(one): one for one in State}
+_CASH: Final = RejectReason.CASH
+_NOT_HELD: Final = RejectReason.NOT_HELD
 UNKNOWN_QUEUE_E6: Final = 1 << 62  # more than ever trades
 
 
@@ -87,6 +97,8 @@ class Exchange:
         self._books = depth.books
         self._ledger = ledger
         self._terms = terms
+        self._refuses = terms.taint is Taint.REFUSE
+        self._queues = terms.queue is not QueueModel.NONE
         self._resting: dict[int, _Resting] = {}
         self._by_token: dict[int, dict[int, None]] = {}  # resting orders, oldest first
         self._delayed: list[_Waiting] = []
@@ -95,27 +107,30 @@ class Exchange:
         self._priced: dict[int, tuple[object, object]] = {}  # the fees and rules that it is for
         self._unsettled: dict[int, list[int]] = {}  # orders that wait for the end of a batch
         self._expiries: list[_Waiting] = []
+        self.bounds = Bounds(markets, terms.fees)
         self._fills = 0
 
     # -- orders ---------------------------------------------------------------------------------
 
-    def submit(self, order: Order) -> Reject | None:
-        """Set aside what the order may need; a Reject if the account has not got it."""
+    def set_aside(
+        self, order_id: int, token: int, side: Side, px_e6: PxE6, size_e6: SzE6, now_ns: int
+    ) -> RejectReason | None:
+        """Set aside what an order may need; return why it ends here if the account has not got it."""
         ledger = self._ledger
-        if order.side is Side.SELL:
-            if not ledger.offer_shares(order.token, order.size_e6):
-                return self._reject(order, RejectReason.NOT_HELD, order.submitted_ns)
-            self._orders[order.order_id] = order
-            return None
-        amount = self._needed(order)
-        if not ledger.reserve_cash(amount, order.submitted_ns):
-            return self._reject(order, RejectReason.CASH, order.submitted_ns)
-        self._orders[order.order_id] = order
-        self._reserved[order.order_id] = amount
-        market = self._markets.by_token.get(order.token)
+        if side is SELL:
+            return None if ledger.offer_shares(token, size_e6) else _NOT_HELD
+        amount = self.bounds.buy_e6(token, px_e6, size_e6)
+        if not ledger.reserve_cash(amount, now_ns):
+            return _CASH
+        self._reserved[order_id] = amount
+        market = self._markets.by_token.get(token)
         if market is not None:
-            self._priced[order.order_id] = market.fees, market.rules
+            self._priced[order_id] = market.fees, market.rules
         return None
+
+    def sent(self, order: Order) -> None:
+        """Take an order for which everything was set aside: it is under way."""
+        self._orders[order.order_id] = order
 
     def arrived(self, order: Order, now_ns: int) -> list[Outcome]:
         """Take an order that has reached the venue; nothing if it was ended under way."""
@@ -127,13 +142,13 @@ class Exchange:
             return self._ended(order, reason, now_ns)
         assert market is not None
         if not self._crosses(order):
-            fok = order.tif is Tif.FOK
-            if fok or order.tif is Tif.IOC:
+            fok = order.tif is FOK
+            if fok or order.tif is IOC:
                 return self._ended(
                     order, RejectReason.FOK_UNFILLED if fok else RejectReason.NO_MATCH, now_ns
                 )
             return self._rest(order, order.size_e6, now_ns)
-        if order.urgency is Urgency.MAKER:
+        if order.urgency is MAKER:
             return self._ended(order, RejectReason.POST_ONLY_CROSSES, now_ns)
         reason = taker_refusal(order.side, order.limit_px_e6, order.size_e6)
         if reason is not None:
@@ -164,10 +179,6 @@ class Exchange:
         """Return the cash that is reserved for buys of these tokens."""
         orders = [*self._orders.values(), *(one.order for one in self._resting.values())]
         return sum(self._reserved.get(one.order_id, 0) for one in orders if one.token in tokens)
-
-    def needed_e6(self, order: Order) -> CashE6:
-        """Return what an order can cost at most, fees included; 0 for a sale."""
-        return self._needed(order) if order.side is Side.BUY else CashE6(0)
 
     @property
     def is_waiting(self) -> bool:
@@ -207,7 +218,7 @@ class Exchange:
     def top(self, slot: Slot) -> list[Outcome]:
         """Take a TOB, after the depth has: the end of a batch lets waiting orders match."""
         self._depth.told(slot)
-        if not self._unsettled or slot[11] >> 3 & 3 == Settled.UNSETTLED:
+        if not self._unsettled or slot[11] >> 3 & 3 == _UNSETTLED:
             return []
         outcomes: list[Outcome] = []
         for order_id in self._unsettled.pop(slot[6], ()):
@@ -216,7 +227,7 @@ class Exchange:
 
     def status(self, slot: Slot) -> list[Outcome]:
         """Take a STATUS: orders that wait for a book that is lost are at an end."""
-        if slot[11] & 7 == State.LIVE:
+        if slot[11] & 7 == _LIVE:
             return []
         outcomes: list[Outcome] = []
         for order_id in self._unsettled.pop(slot[6], ()):
@@ -225,15 +236,15 @@ class Exchange:
 
     def traded(self, slot: Slot) -> list[Outcome]:
         """Take a TRADE: the only thing that moves a queue."""
-        if self._terms.queue is QueueModel.NONE or not self._resting or slot[8] not in {BID, ASK}:
+        if not self._queues or not self._resting or slot[8] not in {BID, ASK}:
             return []
         outcomes: list[Outcome] = []
         px, size = slot[7], slot[3]
         # A taker who bought met resting sales, or in the other view resting bids.
         bought = slot[8] == BID
-        views = [(slot[6], Side.SELL if bought else Side.BUY, px)]
+        views = [(slot[6], SELL if bought else BUY, px)]
         if (complement := self._markets.complement(slot[6])) is not None:
-            views.append((complement, Side.BUY if bought else Side.SELL, ONE - px))
+            views.append((complement, BUY if bought else SELL, ONE - px))
         for token, ours, price in views:
             filled = self._drained(token, ours, price, size, slot[1])
             outcomes += filled
@@ -278,8 +289,11 @@ class Exchange:
             return RejectReason.EXPIRED
         # Fees or the tick may have changed under way, and with them what a buy can cost.
         fees, rules = self._priced.get(order.order_id, (None, None))
-        if order.side is Side.BUY and not (fees is market.fees and rules is market.rules):
-            more = self._needed(order) - self._reserved[order.order_id]
+        if order.side is BUY and not (fees is market.fees and rules is market.rules):
+            more = (
+                self.bounds.buy_e6(order.token, order.limit_px_e6, order.size_e6)
+                - self._reserved[order.order_id]
+            )
             if more > 0:
                 if not self._ledger.reserve_cash(CashE6(more), now_ns):
                     return RejectReason.CASH
@@ -288,15 +302,15 @@ class Exchange:
 
     def _doubt(self, token: int, now_ns: int) -> RejectReason | None:
         """Return why nothing may be matched on the book of a token now."""
-        if self._terms.taint is Taint.REFUSE:
-            if self._books.state_number(token) != State.LIVE:
+        if self._refuses:
+            if self._books.state_number(token) != _LIVE:
                 return RejectReason.NOT_LIVE
             if self._terms.masked(token, now_ns):
                 return RejectReason.MASKED
         return None if token in self._books.tops else RejectReason.NO_BOOK
 
     def _is_tainted(self, token: int, now_ns: int) -> bool:
-        return self._books.state_number(token) != State.LIVE or self._terms.masked(token, now_ns)
+        return self._books.state_number(token) != _LIVE or self._terms.masked(token, now_ns)
 
     def _crosses(self, order: Order) -> bool:
         best = self._books.best(order.token, order.side)
@@ -312,16 +326,16 @@ class Exchange:
 
     def _walk(self, order: Order, market: Market, now_ns: int) -> list[Outcome]:
         """Walk the book, unless it cannot be looked at now."""
-        if self._books.tops[order.token][11] >> 3 & 3 == Settled.UNSETTLED:
+        if self._books.tops[order.token][11] >> 3 & 3 == _UNSETTLED:
             self._unsettled.setdefault(order.token, []).append(order.order_id)
             return []
         complement = self._markets.complement(order.token)
         crossed = self._books.is_crossed(order.token, complement)
-        if crossed and self._terms.taint is Taint.REFUSE:
+        if crossed and self._refuses:
             return self._ended(order, RejectReason.CROSSED_BOOK, now_ns)
         steps = self._steps(order)
         total = sum(step.size_e6 for step in steps)
-        if order.tif is Tif.FOK and total < order.size_e6:
+        if order.tif is FOK and total < order.size_e6:
             return self._ended(order, RejectReason.FOK_UNFILLED, now_ns)
         fees = self._terms.fees(market)
         tainted = crossed or self._is_tainted(order.token, now_ns)
@@ -339,7 +353,7 @@ class Exchange:
                 self._filled(order, step.paid_px_e6, step.size_e6, fee, now_ns, tainted=tainted)
             )
         left = order.size_e6 - total
-        if left and (order.tif is Tif.GTC or order.tif is Tif.GTD):
+        if left and (order.tif is GTC or order.tif is GTD):
             return [*outcomes, *self._rest(order, left, now_ns)]
         self._release(order, left, now_ns)
         if left:
@@ -367,7 +381,7 @@ class Exchange:
         top = self._books.tops[order.token]
         self._fills += 1
         ledger = self._ledger
-        if order.side is Side.BUY:
+        if order.side is BUY:
             paid = ledger.bought(order.token, px_e6, size_e6, fee_e6, now_ns, tainted=tainted)
             self._reserved[order.order_id] -= paid
         else:
@@ -391,7 +405,7 @@ class Exchange:
 
     def _ahead(self, order: Order) -> int:
         """Return what is displayed before us; with tops alone a level behind the best is not known."""
-        side = BID if order.side is Side.BUY else ASK
+        side = BID if order.side is BUY else ASK
         levels = self._books.sides(order.token)[side]
         shown = levels.get(order.limit_px_e6)
         if shown is None and not self._books.has_levels:
@@ -407,7 +421,7 @@ class Exchange:
         left = size_e6
         best_first = sorted(
             (self._resting[order_id] for order_id in self._by_token[token]),
-            key=lambda one: one.order.limit_px_e6 * (-1 if side is Side.BUY else 1),
+            key=lambda one: one.order.limit_px_e6 * (-1 if side is BUY else 1),
         )
         for resting in best_first:
             order = resting.order
@@ -417,7 +431,7 @@ class Exchange:
                 drained = min(left, resting.ahead_e6)
                 resting.ahead_e6 -= drained
                 size = min(left - drained, resting.left_e6)
-            elif (order.limit_px_e6 > px_e6) is (side is Side.BUY):
+            elif (order.limit_px_e6 > px_e6) is (side is BUY):
                 size = min(left, resting.left_e6)
             else:
                 continue
@@ -436,15 +450,6 @@ class Exchange:
                 self._remove(resting, now_ns)
         return outcomes
 
-    def _needed(self, order: Order) -> CashE6:
-        """Return what a buy can cost at most: the limit, the dearest fee, and every rounding."""
-        market = self._markets.of(order.token)
-        if market is None:
-            return cost_up(order.limit_px_e6, order.size_e6)
-        return buy_at_most_e6(
-            self._terms.fees(market), order.limit_px_e6, order.size_e6, market.rules.tick_e6
-        )
-
     def _remove(self, resting: _Resting, now_ns: int) -> None:
         order = resting.order
         del self._resting[order.order_id]
@@ -454,7 +459,7 @@ class Exchange:
     def _release(self, order: Order, left_e6: int, now_ns: int) -> None:
         """Give back what an order that is over still holds."""
         self._orders.pop(order.order_id, None)
-        if order.side is Side.SELL:
+        if order.side is SELL:
             if left_e6:
                 self._ledger.withdraw_shares(order.token, SzE6(left_e6))
             return
@@ -476,4 +481,4 @@ class Exchange:
 
 def _meet(order: Order, px_e6: PxE6) -> bool:
     """Whether an order may trade at a price."""
-    return px_e6 <= order.limit_px_e6 if order.side is Side.BUY else px_e6 >= order.limit_px_e6
+    return px_e6 <= order.limit_px_e6 if order.side is BUY else px_e6 >= order.limit_px_e6

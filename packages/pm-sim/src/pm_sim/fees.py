@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, Final, Protocol
 
 from pm_sim.fixed import BPS, E6, ONE, CashE6, PxE6, SzE6, cost_up, proceeds_down
-from pm_sim.orders import Side
+from pm_sim.orders import BUY, Side
 
 QUANTUM_E6: Final = 10  # 0.00001 dollars
 # The dearest published rate (crypto, 2026-09), for a market that states none.
@@ -41,12 +41,12 @@ class FlatBps:
 
     def fee(self, side: Side, px_e6: PxE6, size_e6: SzE6) -> CashE6:
         """Return the fee of one fill."""
-        notional = cost_up(px_e6, size_e6) if side is Side.BUY else proceeds_down(px_e6, size_e6)
+        notional = cost_up(px_e6, size_e6) if side is BUY else proceeds_down(px_e6, size_e6)
         return CashE6(-(-notional * self.bps // BPS))
 
     def fee_at_most(self, side: Side, limit_px_e6: PxE6, size_e6: SzE6) -> CashE6:
         """Buying is dearest at the limit, selling at 1; one more for each of the two roundings."""
-        px = limit_px_e6 if side is Side.BUY else ONE
+        px = limit_px_e6 if side is BUY else ONE
         return CashE6(-(-cost_up(px, size_e6) * self.bps // BPS))
 
 
@@ -66,7 +66,7 @@ class VenueSchedule:
     def fee_at_most(self, side: Side, limit_px_e6: PxE6, size_e6: SzE6) -> CashE6:
         """The curve rises to one half: that bounds all prices up to (or down to) the limit."""
         half = ONE // 2
-        px = min(limit_px_e6, half) if side is Side.BUY else max(limit_px_e6, half)
+        px = min(limit_px_e6, half) if side is BUY else max(limit_px_e6, half)
         return self._fee(px * (ONE - px), size_e6)
 
     def _fee(self, spread_e12: int, size_e6: SzE6) -> CashE6:

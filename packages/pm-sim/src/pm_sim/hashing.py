@@ -33,13 +33,15 @@ def intent_line(
     seq: int, strategy_id: str, market_id: str, intent: Buy | Sell | Cancel | Merge | Convert
 ) -> str:
     """Return the line of an intent; its tag and ids must be unambiguous."""
-    tag = intent.tag or ""
     if isinstance(intent, Buy) or isinstance(intent, Sell):
+        _, px, size, tif, urgency, tag, _ = intent
         side = "buy" if isinstance(intent, Buy) else "sell"
+        # What an enum formats is its value; asked for directly that takes a third of the time.
         return (
-            f"{seq}|{strategy_id}|place|{market_id}|{side}|{int(intent.limit_px_e6)}"
-            f"|{int(intent.size_e6)}|{intent.tif}|{intent.urgency}|{tag}\n"
+            f"{seq}|{strategy_id}|place|{market_id}|{side}|{px}|{size}"
+            f"|{tif._value_}|{urgency._value_}|{tag or ''}\n"
         )
+    tag = intent.tag or ""
     if isinstance(intent, Cancel):
         return f"{seq}|{strategy_id}|cancel|{market_id}||||||{tag}\n"
     kind = "merge" if isinstance(intent, Merge) else "convert"

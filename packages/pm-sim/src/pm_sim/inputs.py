@@ -80,7 +80,7 @@ def from_run(
 ) -> Iterator[EventReader]:
     """Read what `pm-replay ARGUMENTS --depth --events-out -` gives; it is stopped if the reader leaves early.
 
-    What it says about itself goes to `tell`, line by line, but for its summary. Raises `ReplayFailed` if it
+    What it says about itself goes to `tell`, line by line, and its summary to `live`. Raises `ReplayFailed` if it
     ends before the stream is whole.
     """
     command = [replay_program(), *arguments, "--depth", "--events-out", "-"]
@@ -89,7 +89,7 @@ def from_run(
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    words = Thread(target=_pass_on, args=(process.stderr, tell), daemon=True)
+    words = Thread(target=_pass_on, args=(process.stderr, tell, live), daemon=True)
     words.start()
     reader: EventReader | None = None
     try:
@@ -116,9 +116,12 @@ def from_run(
         process.stderr.close()
 
 
-def _pass_on(words: Iterable[bytes], tell: Callable[[str], object]) -> None:
+def _pass_on(words: Iterable[bytes], tell: Callable[[str], object], live: "Live | None") -> None:
     for line in words:
-        if not line.startswith(b"{"):
+        if line.startswith(b"{"):
+            if live is not None:
+                live.replayed(line)
+        else:
             tell(line.decode(errors="replace").rstrip())
 
 

@@ -18,17 +18,18 @@ from pm_sim.facts import Facts
 from pm_sim.fees import Dearer, FeeModel, FlatBps, MarketFees
 from pm_sim.fixed import BPS, CashE6, PxE6, SzE6
 from pm_sim.hashing import LineHash, fill_line, intent_line
-from pm_sim.intents import Buy, Cancel, Convert, Intent, Merge, Sell, Timer
+from pm_sim.intents import Buy, Cancel, Convert, Merge, Sell, Timer
 from pm_sim.ledger import Ledger, Totals
 from pm_sim.markets import Market
-from pm_sim.orders import Fill, Order, Outcome, Reject, RejectReason, Side
+from pm_sim.orders import BUY, SELL, Fill, Order, Outcome, Reject, RejectReason, Side
 from pm_sim.running import IntentError, Running, checked, complement_of
 from pm_sim.settings import WORST, OnError, Settings, Unheld
 from pm_sim.strategy import Strategy
-from pm_sim.views import EMPTY_PORTFOLIO, Portfolio
+from pm_sim.views import EMPTY_PORTFOLIO, Portfolio, TokenFacts
 
 NEVER: Final = 1 << 63
 _ARRIVAL, _TIMER = 0, 1
+_make: Any = tuple.__new__  # a NamedTuple's own constructor takes twice as long
 
 
 class StrategyFailed(Exception):
@@ -68,8 +69,10 @@ class Lens:
         self.exchange = Exchange(facts.markets, self.depth, self.ledger, self.terms)
         self.allocator = Allocator(settings.limits)
         self.runs: list[Running] = []
+        self.hooks: frozenset[str] = frozenset()  # that any of them has
         self.portfolio: Portfolio = EMPTY_PORTFOLIO
         self.due_ns = NEVER
+        self.is_stirred = False  # by an intent: something is to be told, or due at another time
         self.intents = LineHash()
         self.fills = LineHash()
         self.submitted = 0
@@ -77,6 +80,8 @@ class Lens:
         self.rejects: Counter[RejectReason] = Counter()
         self.counts: Counter[str] = Counter()
         self.tell_fill: Callable[[Lens, Fill], object] = lambda lens, fill: None
+        self._is_turning = settings.unheld is Unheld.COMPLEMENT
+        self._latency_ns = settings.order_latency.draw_ns
         self._heap: list[_Due] = []
         self._sent = 0
         self._orders = 0
@@ -93,28 +98,38 @@ class Lens:
         run = Running(strategy, strategy_id, self, self.settings.seed)
         self._by_id[strategy_id] = run
         self.runs = [self._by_id[one] for one in sorted(self._by_id)]
+        self.hooks = frozenset().union(*(one.hooks for one in self.runs))
         return run
 
     # -- strategies -----------------------------------------------------------------------------
 
-    def call(self, hook: str, *arguments: object) -> None:
-        """Call a hook of every strategy that has it."""
-        for run in self.runs:
-            if not run.is_disabled and hook in run.hooks:
+    def call(self, hook: str, *arguments: object, of: TokenFacts | None = None) -> None:
+        """Call a hook of every strategy that has it; `of`: and that wants to see this token."""
+        for run in self.runs if hook in self.hooks else ():
+            if not run.is_disabled and hook in run.hooks and (of is None or self.shows(run, of)):
                 self._call(run, hook, *arguments)
         self.settle_down()
 
     def drive(self, run: Running, intents: Iterator[Any], first: Any, hook: str) -> None:
         """Take what a hook yields, from `first` on, and answer each intent."""
         send = getattr(intents, "send", None)
-        intent = first
+        intent, tokens = first, self.facts.tokens
+        left = self.settings.max_intents_per_callback
         while intent is not None:
+            if not left:
+                self.raised(run, hook, IntentError("it yields more intents than one call may"))
+                break
+            left -= 1
             try:
-                wanted = checked(intent, self.facts.tokens)
+                wanted = checked(intent, tokens)
             except IntentError as error:
                 self.raised(run, hook, error)
                 break
-            answer = self._intend(run, wanted)
+            if isinstance(wanted, Buy) or isinstance(wanted, Sell):
+                answer = self._place(run, wanted)
+            else:
+                answer = None
+                self._intend(run, wanted)
             try:
                 intent = next(intents) if send is None else send(answer)
             except StopIteration:
@@ -125,11 +140,20 @@ class Lens:
 
     def raised(self, run: Running, hook: str, error: Exception) -> None:
         """Contain what a strategy raised, by the policy. Raises `StrategyFailed` if that is `fatal`."""
+        self.is_stirred = True
         run.raised(hook, self.books.seq, error)
         if self.settings.on_error is OnError.FATAL:
             raise StrategyFailed(f"{run.strategy_id}: {run.first_error}") from error
         if self.settings.on_error is OnError.DISABLE:
             self._disable(run)
+
+    def shows(self, run: Running, known: TokenFacts) -> bool:
+        """Say whether a strategy is shown the books of a token."""
+        try:
+            return not run.is_disabled and bool(run.strategy.sees_token(known))
+        except Exception as error:
+            self.raised(run, "sees_token", error)
+            return False
 
     def _disable(self, run: Running) -> None:
         self.disabled += not run.is_disabled
@@ -145,6 +169,7 @@ class Lens:
                 self._tell(self._told.popleft())
         finally:
             self._is_telling = False
+        self.is_stirred = False
         self._refresh()
 
     def _call(self, run: Running, hook: str, *arguments: object) -> None:
@@ -172,14 +197,12 @@ class Lens:
 
     # -- intents --------------------------------------------------------------------------------
 
-    def _intend(self, run: Running, intent: Intent) -> int | None:
+    def _intend(self, run: Running, intent: Cancel | Merge | Convert | Timer) -> None:
         if isinstance(intent, Timer):
             self._push(max(intent.at_ns, self.books.now_ns), _TIMER, run, intent)
-            return None
-        if isinstance(intent, Buy) or isinstance(intent, Sell):
-            return self._place(run, intent)
+            return
         if not self._lets_through(run, NO_RISK):
-            return None
+            return
         if isinstance(intent, Cancel):
             known = 0 < intent.order_id <= len(self._tokens)
             self._hash(run, intent, self._tokens[intent.order_id - 1] if known else None)
@@ -192,64 +215,60 @@ class Lens:
         else:
             self._hash(run, intent, intent.tokens[0] if intent.tokens else None)
             self._convert(run, intent)
-        return None
 
     def _place(self, run: Running, intent: Buy | Sell) -> int | None:
         wanted: Buy | Sell = intent
-        if isinstance(intent, Sell) and self.settings.unheld is Unheld.COMPLEMENT:
+        if self._is_turning and isinstance(intent, Sell):
             other = self.facts.markets.complement(intent.token)
             if other is not None and self.ledger.holding(intent.token).free_e6 < intent.size_e6:
                 wanted = complement_of(intent, other)
-        now, number = self.books.now_ns, self._orders + 1
-        order = Order(
-            number,
-            run.strategy_id,
-            self.books.seq,
-            wanted.token,
-            Side.BUY if isinstance(wanted, Buy) else Side.SELL,
-            cast(PxE6, int(wanted.limit_px_e6)),
-            cast(SzE6, int(wanted.size_e6)),
-            wanted.tif,
-            wanted.urgency,
-            wanted.tag or "",
-            now,
-            now + self.settings.order_latency.draw_ns(number),
-            wanted.expires_ns,
-        )
-        if not self._lets_through(run, self._risk(order)):
+        token, px_e6, size_e6, tif, urgency, tag, expires_ns = wanted
+        books, number, strategy_id = self.books, self._orders + 1, run.strategy_id
+        seq, now = books.seq, books.now_ns
+        side = BUY if isinstance(wanted, Buy) else SELL
+        allocator, exchange = self.allocator, self.exchange
+        risk = self._risk(token, side, px_e6, size_e6) if allocator.limits_money else NO_RISK
+        if not allocator.lets_through(strategy_id, (seq, now), risk):
             return None
-        self._orders += 1
-        self._tokens.append(order.token)
-        self._hash(run, intent, intent.token)
-        refused = self.exchange.submit(order)
-        if refused is not None:
-            self._told.append(refused)
-        else:
+        self._orders = number
+        self._tokens.append(token)
+        market_id = self.facts.markets.ids[intent[0]]
+        self.intents.add(intent_line(seq, strategy_id, market_id, intent))
+        reason = exchange.set_aside(number, token, side, px_e6, size_e6, now)
+        if reason is None:
+            arrives = now + self._latency_ns(number)
+            order: Order = _make(Order, (
+                number, strategy_id, seq, token, side, px_e6, size_e6, tif, urgency, tag or "",
+                now, arrives, expires_ns,
+            ))  # fmt: skip
+            exchange.sent(order)
             self.submitted += 1
-            self._push(order.arrives_ns, _ARRIVAL, run, order)
-        return order.order_id
+            self._push(arrives, _ARRIVAL, run, order)
+        elif run.hears_rejects:
+            self._tell_later(Reject(number, strategy_id, token, reason, size_e6, now))
+        else:
+            self.rejects[reason] += 1
+        return number
 
     def _lets_through(self, run: Running, risk: Risk) -> bool:
         return self.allocator.lets_through(
             run.strategy_id, (self.books.seq, self.books.now_ns), risk
         )
 
-    def _risk(self, order: Order) -> Risk:
-        if not self.allocator.limits_money or order.side is Side.SELL:
+    def _risk(self, token: int, side: Side, px_e6: PxE6, size_e6: SzE6) -> Risk:
+        if side is SELL:
             return NO_RISK
-        market = self.facts.markets.of(order.token)
-        tokens = (order.token,) if market is None else market.tokens
-        costs = sum(self.ledger.holding(token).cost_e6 for token in tokens)
+        market = self.facts.markets.of(token)
+        tokens = (token,) if market is None else market.tokens
+        costs = sum(self.ledger.holding(one).cost_e6 for one in tokens)
         totals = self.ledger.totals({})
         return Risk(
-            self.exchange.needed_e6(order),
+            self.exchange.bounds.buy_e6(token, px_e6, size_e6),
             costs + self.exchange.reserved_e6(tokens),
             totals.cost_basis_e6 + totals.reserved_e6,
         )
 
-    def _hash(
-        self, run: Running, intent: Buy | Sell | Cancel | Merge | Convert, token: int | None
-    ) -> None:
+    def _hash(self, run: Running, intent: Cancel | Merge | Convert, token: int | None) -> None:
         market_id = "" if token is None else self.facts.markets.ids[token]
         self.intents.add(intent_line(self.books.seq, run.strategy_id, market_id, intent))
 
@@ -287,13 +306,19 @@ class Lens:
     def _settled_on_chain(self, run: Running, token: int, size_e6: SzE6, *, done: bool) -> None:
         if done:
             self.submitted += 1
+            self.is_stirred = True
             self._refresh()
             return
         reason = RejectReason.NOT_HELD
-        self._told.append(Reject(0, run.strategy_id, token, reason, size_e6, self.books.now_ns))
+        self._tell_later(Reject(0, run.strategy_id, token, reason, size_e6, self.books.now_ns))
+
+    def _tell_later(self, outcome: Outcome) -> None:
+        self._told.append(outcome)
+        self.is_stirred = True
 
     def _push(self, due_ns: int, rank: int, run: Running, what: Order | Cancel | Timer) -> None:
         self._sent += 1
+        self.is_stirred = True
         heapq.heappush(self._heap, _Due(due_ns, rank, self._sent, run, what))
 
     # -- time -----------------------------------------------------------------------------------
@@ -394,7 +419,7 @@ class Lens:
                 and not self.books.is_crossed(token, complement)
                 and not self.terms.masked(token, self.books.now_ns)
             )
-            bids = self.depth.reachable(token, Side.SELL, PxE6(1)) if believed else []
+            bids = self.depth.reachable(token, SELL, PxE6(1)) if believed else []
             marks[token] = bids[0].px_e6 if bids else None
         return marks
 

@@ -15,20 +15,21 @@ named, the ones from receiving to the state of the book are pm-replay's and the 
 | `e2e_total` | frame received | event dealt with |
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
 from pm_frames.command import ExitCode
 from pm_frames.continuity import State
-from pm_frames.events import EndReason, Event, Kind
+from pm_frames.events import Event, Kind
 from pm_frames.events.slots import SEQUENCED, SLOT, SLOT_BYTES
 from pm_frames.histogram import LogHistogram
 from pm_sim.allocator import NO_RISK, Allocator, Risk
 from pm_sim.engine import Engine
 from pm_sim.exchange import Exchange
 from pm_sim.lens import Lens
-from pm_sim.orders import Order, Reject
+from pm_sim.orders import RejectReason
 from pm_sim.report import Verdict
 
 NS_PER_MS: Final = 1_000_000
@@ -42,8 +43,9 @@ STAGES: Final = (
 SAME_CLOCK_NS: Final = 10 * NS_PER_S
 ENDING_NS: Final = 10 * NS_PER_S  # for whoever writes the events to write END, after being asked to
 _SEQUENCED: Final = frozenset(int(kind) for kind in SEQUENCED)
-_STATED: Final = frozenset({int(Kind.TOB), int(Kind.STATUS)})
 _STATUS: Final = int(Kind.STATUS)
+_STATED: Final = frozenset({int(Kind.TOB), _STATUS})
+_HAD_A_CONNECTION: Final = frozenset({State.LIVE, State.PLANNED_CHANGE})
 
 Clock = Callable[[], int]
 
@@ -75,12 +77,14 @@ class Live:
         self.interrupted: Callable[[], bool] = lambda: False
         self.gave_up: str | None = None
         self.histograms = {stage: LogHistogram() for stage in STAGES}
+        self._record = {stage: one.record for stage, one in self.histograms.items()}
         self._begun_ns = self._since_ns = self._read_ns = self._beaten_ns = mono()
         self._asked_ns = 0
         self._clock_is_ours = False
         self._engine: Engine | None = None
         self._states: dict[int, int] = {}
-        self._counts = {"live": 0, "reconnects": 0, "caught_up": 0, "heartbeats": 0}
+        self._counts = {"live": 0, "ended_live": 0, "caught_up": 0, "heartbeats": 0}
+        self._replay: dict[str, Any] = {}  # the summary of pm-replay, once it is there
         self._silence_ns = 0
         self._event_ns = 0  # receive stamp of the last event
         self._handed_ns = self._intent_ns = self._submitted_ns = 0
@@ -124,12 +128,12 @@ class Live:
         done = self._mono()
         self._event_ns = received
         if kind in _STATED:
-            self._stated(slot[6], slot[11] & 7, is_status=kind == _STATUS)
+            self._stated(slot[6], slot[11] & 7, slot[4] if kind == _STATUS else None)
         is_now = self._clock_is_ours and self._since_ns <= received <= self._read_ns
         if self._clock_is_ours and not is_now:
             self._counts["caught_up"] += 1
             return
-        record = {stage: histogram.record for stage, histogram in self.histograms.items()}
+        record = self._record
         record["state_to_strategy"](handed - self._read_ns)
         if self._intent_ns:
             record["strategy_to_allocator"](self._intent_ns - handed)
@@ -141,11 +145,13 @@ class Live:
             if self._intent_ns:
                 record["e2e_intent_ready"](self._intent_ns - received)
 
-    def _stated(self, token: int, state: int, *, is_status: bool) -> None:
+    def _stated(self, token: int, state: int, came_from: int | None) -> None:
+        # The end of a run ends all books, after a stop has closed their connections, as planned. What matters
+        # is which of them had one until then.
+        self._counts["ended_live"] += state == State.ENDED and came_from in _HAD_A_CONNECTION
         before = self._states.get(token)
         self._states[token] = state
         self._counts["live"] += (state == State.LIVE) - (before == State.LIVE)
-        self._counts["reconnects"] += is_status and state == State.RECONNECTING
 
     def reached_allocator(self) -> int:
         """Note that an intent is at the allocator; return when."""
@@ -156,7 +162,7 @@ class Live:
     def reached_venue(self, since_ns: int) -> None:
         """Note that an order is at the venue."""
         self._submitted_ns = self._mono()
-        self.histograms["allocator_to_execution"].record(self._submitted_ns - since_ns)
+        self._record["allocator_to_execution"](self._submitted_ns - since_ns)
 
     # -- while nothing comes ----------------------------------------------------------------------
 
@@ -187,7 +193,15 @@ class Live:
         self._beaten_ns = now
         self._counts["heartbeats"] += 1
         if self._beat is not None:
-            self._beat({"type": "live_health_heartbeat", **self._health()})
+            self._beat({"record_type": "live_health_heartbeat", **self._health()})
+
+    def replayed(self, summary: bytes) -> None:
+        """Take what pm-replay says of itself at its end; what is not JSON says nothing."""
+        try:
+            told = json.loads(summary)
+        except ValueError:
+            return
+        self._replay = told if isinstance(told, dict) else {}
 
     # -- what is told -------------------------------------------------------------------------------
 
@@ -203,7 +217,7 @@ class Live:
             "fills": 0 if head is None else head.fills.count,
             "tokens": len(self._states),
             "live_tokens": self._counts["live"],
-            "reconnects": self._counts["reconnects"],
+            "reconnects": 0 if engine is None else engine.books.reconnects,
             "silent_ms": (now - self._read_ns) // NS_PER_MS,
             "behind_ms": None if behind is None else behind // NS_PER_MS,
             "dropped": 0,  # the pipe waits for us
@@ -212,7 +226,7 @@ class Live:
     def health_summary(self, judged: Verdict) -> dict[str, Any]:
         """Return the last word on health."""
         return {
-            "type": "live_health_summary",
+            "record_type": "live_health_summary",
             "ok": judged.ok,
             "error": judged.error,
             **self._health(),
@@ -227,11 +241,24 @@ class Live:
         were stamped by another clock.
         """
         return {
-            "type": "live_latency_report",
+            "record_type": "live_latency_report",
             "clock": "receive" if self._clock_is_ours else "other",
             "caught_up_events": self._counts["caught_up"],
+            # Of all frames that pm-replay has read, those that it caught up with included.
+            "replay": {"recv_to_decode_start": _of_replay_us(self._replay.get("follow"))},
             "stages": {stage: summary_us(one) for stage, one in self.histograms.items()},
             "histograms_ns": {stage: one.to_dict() for stage, one in self.histograms.items()},
+        }
+
+    def counts(self) -> dict[str, int | None]:
+        """Return what the line of a live simulation counts besides."""
+        decode = self._replay.get("decode")
+        errors = decode.get("decode_errors") if isinstance(decode, dict) else None
+        return {
+            "reconnects": 0 if self._engine is None else self._engine.books.reconnects,
+            # What pm-replay could not decode, whatever the reason; None where the events come from elsewhere.
+            "decode_errors": sum(errors.values()) if isinstance(errors, dict) else None,
+            "dropped": 0,  # the pipe waits for us
         }
 
     def judged(self, judged: Verdict) -> Verdict:
@@ -244,8 +271,7 @@ class Live:
             return judged
         if not self._engine.books.tops:
             return Verdict(ExitCode.FINDINGS, "no data: the stream told no top of any book")
-        end = self._engine.end
-        if end is not None and end.reason is EndReason.LIMIT and not self._counts["live"]:
+        if not self._counts["live"] and not self._counts["ended_live"]:
             return Verdict(ExitCode.FINDINGS, "no book is live at the end")
         return judged
 
@@ -257,6 +283,13 @@ def summary_us(histogram: LogHistogram) -> dict[str, int | float]:
         **{f"p{one}_us": histogram.quantile(one) / 1000 for one in (50, 90, 99)},
         "max_us": histogram.max / 1000,
     }
+
+
+def _of_replay_us(follow: Any) -> dict[str, float] | None:
+    lag = follow.get("lag_ns") if isinstance(follow, dict) else None
+    if not isinstance(lag, dict):
+        return None
+    return {f"{name}_us": ns / 1000 for name, ns in lag.items() if isinstance(ns, int)}
 
 
 class _LookedAtAllocator(Allocator):
@@ -276,7 +309,7 @@ class _LookedAtExchange(Exchange):
         self._live = live
         self._allocator = lens.allocator
 
-    def submit(self, order: Order) -> Reject | None:
+    def set_aside(self, *wanted: Any) -> RejectReason | None:
         assert isinstance(self._allocator, _LookedAtAllocator)
         self._live.reached_venue(self._allocator.at_ns)
-        return super().submit(order)
+        return super().set_aside(*wanted)

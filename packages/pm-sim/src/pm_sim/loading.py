@@ -11,7 +11,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -32,7 +32,7 @@ class Named(NamedTuple):
 
     strategy_id: str
     make: Callable[[], Strategy]
-    source: str  # a name, or the SHA-256 of a file
+    source: str  # name, distribution, or class, and the SHA-256 of the code; see `load`
     parameters: Mapping[str, int | str]
 
 
@@ -46,6 +46,10 @@ def load(
     specs: Iterable[str], assignments: Iterable[str] = (), files: Iterable[Path] = ()
 ) -> list[Named]:
     """Return the strategies that are named, in that order, with their parameters set.
+
+    The source of a built-in one is its name, as `code_version` covers it; of one from a file its class and the
+    digest of the file; of an entry point also the distribution with its version, and the digest of the
+    modules that the entry point and the class are in. What those import is not part of it.
 
     `assignments` are `[ID.]NAME=VALUE`; a later one wins, and all win over TOML `files`. Raises `UsageError`
     for what does not exist, naming what does, and `MissingFile`.
@@ -87,7 +91,8 @@ def _find(spec: str, taken: set[str]) -> _Found:
         kind, source = _from_file(Path(path), name)
         default = kind.__name__
     else:
-        kind, source, default = _by_name(spec), spec, spec
+        kind, source = _by_name(spec)
+        default = spec
     try:
         unambiguous(wanted or default, "the id of a strategy")
     except ValueError as error:
@@ -101,22 +106,37 @@ def _find(spec: str, taken: set[str]) -> _Found:
     return _Found(strategy_id, kind, source)
 
 
-def _by_name(name: str) -> type[Strategy]:
+def _by_name(name: str) -> tuple[type[Strategy], str]:
     if name in BUILT_IN:
         module, attribute = BUILT_IN[name]
-        kind = getattr(importlib.import_module(module), attribute)
-    else:
-        points = [point for point in entry_points(group=GROUP) if point.name == name]
-        if not points:
-            raise UsageError(
-                f"no strategy {name!r}",
-                expected=f"{', '.join(known_names())}, or ./file.py[:Class]",
-            )
-        try:
-            kind = points[0].load()
-        except Exception as error:
-            raise UsageError(f"the strategy {name!r} cannot be loaded: {error!r}") from error
-    return _strategy(kind, name)
+        return _strategy(getattr(importlib.import_module(module), attribute), name), name
+    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not points:
+        raise UsageError(
+            f"no strategy {name!r}",
+            expected=f"{', '.join(known_names())}, or ./file.py[:Class]",
+        )
+    try:
+        kind = points[0].load()
+    except Exception as error:
+        raise UsageError(f"the strategy {name!r} cannot be loaded: {error!r}") from error
+    strategy = _strategy(kind, name)
+    return strategy, _source_of(points[0], strategy)
+
+
+def _source_of(point: EntryPoint, kind: type) -> str:
+    """Name what an entry point leads to: a distribution, a class, and the code of both their modules."""
+    digest = hashlib.sha256()
+    for name in sorted({point.module, kind.__module__}):
+        found = importlib.util.find_spec(name)
+        get_data = None if found is None else getattr(found.loader, "get_data", None)
+        if found is None or found.origin is None or get_data is None:
+            raise UsageError(f"the code of the strategy {point.name!r} cannot be read", found=name)
+        # Another checkout, or a wheel, may have other line ends.
+        data = get_data(found.origin).replace(b"\r\n", b"\n")
+        digest.update(f"{name}|{len(data)}\n".encode() + data)
+    of = "" if point.dist is None else f"{point.dist.name} {point.dist.version} "
+    return f"{of}{kind.__module__}:{kind.__qualname__} {digest.hexdigest()}"
 
 
 def _from_file(path: Path, name: str) -> tuple[type[Strategy], str]:
@@ -141,13 +161,14 @@ def _from_file(path: Path, name: str) -> tuple[type[Strategy], str]:
             raise UsageError(
                 f"no strategy {name!r}", path=path, expected=", ".join(kinds) or "a class"
             )
-        return kinds[name], digest
+        return kinds[name], f"{name} {digest}"
     if len(kinds) != 1:
         raise UsageError(
             "not exactly one strategy; say which: FILE:Class", path=path,
             expected="one", found=", ".join(kinds) or "none",
         )  # fmt: skip
-    return next(iter(kinds.values())), digest
+    [(name, kind)] = kinds.items()
+    return kind, f"{name} {digest}"
 
 
 def _imported(path: Path, name: str) -> ModuleType:

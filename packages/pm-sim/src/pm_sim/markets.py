@@ -35,6 +35,8 @@ class Market:
     end_ns: int | None = None
     set_id: str | None = None  # neg-risk sets: markets with the same id exclude one another
     is_augmented: bool = False
+    # How many markets the venue lists in the event, closed ones too; None where the universe does not say.
+    event_markets: int | None = None
     is_listed: bool = True
     # What each token pays, once the market is resolved.
     payouts_e6: dict[int, PxE6] | None = None
@@ -48,7 +50,9 @@ class Market:
 class Markets:
     """All tokens and markets that the stream has defined so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, accepts_uncounted: bool = False) -> None:
+        """`accepts_uncounted`: believe what is told of an event to be all, where nothing says how many."""
+        self._accepts_uncounted = accepts_uncounted
         self.ids: dict[int, str] = {}
         self.numbers: dict[str, int] = {}
         self.by_token: dict[int, Market] = {}
@@ -101,6 +105,7 @@ class Markets:
             end_ns=facts.get("end_ns"),
             set_id=facts.get("neg_risk_market_id") or None if facts.get("neg_risk") else None,
             is_augmented=bool(facts.get("neg_risk_augmented")),
+            event_markets=_count(facts.get("event_markets")),
             is_listed=facts.get("listed") is not False,
             payouts_e6=known,
         )
@@ -149,11 +154,17 @@ class Markets:
     def complete_set(self, set_id: str) -> list[Market] | None:
         """Return the markets of a neg-risk set if buying all of them is sure to pay 1, else None.
 
-        Not if the set is augmented (outcomes may be added), if a market of it is not open, or if fewer than
-        two are known. Whether the stream knows all markets of the event only the universe can say.
+        Not if the set is augmented (outcomes may be added), if a market of it is not open, if fewer than two
+        are known, or fewer than the event has: a stream cannot tell what it leaves out, the universe can.
         """
         members = self.sets.get(set_id, [])
         if len(members) < 2 or any(one.is_augmented or not one.is_open for one in members):
+            return None
+        counts = {one.event_markets for one in members}
+        if None in counts and self._accepts_uncounted:
+            counts.discard(None)
+            counts.add(0)
+        if any(count is None or count > len(members) for count in counts):
             return None
         return list(members)
 
@@ -175,6 +186,10 @@ class Markets:
         del self.by_id[old.market_id]
         if old.set_id is not None:
             self.sets[old.set_id] = [one for one in self.sets[old.set_id] if one is not old]
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _taker_delay_ns(facts: Mapping[str, Any]) -> int:

@@ -1,5 +1,7 @@
 """Hindsight masks: times in which a book is suspected to have been frozen (docs/spec/mask.md, `pm-audit`).
 
+The tokens of a market are views of one book, so a mask on one of them is on the whole market.
+
 A mask knows what nobody could know at the time. It only ever takes fills away, or labels them, and the
 result says which mask it was.
 """
@@ -7,12 +9,14 @@ result says which mask it was.
 import hashlib
 import json
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
 from pm_frames.command import UsageError
 from pm_frames.errors import MissingFile
+from pm_sim.markets import Markets
 
 FORMAT: Final = "pm-mask-1"
 
@@ -38,6 +42,19 @@ class Mask:
             return False
         at = bisect_right(starts, at_ns) - 1
         return at >= 0 and at_ns < self._stops[token_id][at]
+
+
+def suspects(mask: Mask | None, markets: Markets) -> Callable[[int, int], bool]:
+    """Return what says whether the book behind a token is suspected at a moment."""
+    if mask is None:
+        return lambda token, at_ns: False
+
+    def suspected(token: int, at_ns: int) -> bool:
+        market = markets.by_token.get(token)
+        tokens = (token,) if market is None else market.tokens
+        return any(mask.covers(markets.ids[one], at_ns) for one in tokens)
+
+    return suspected
 
 
 def read_mask(path: Path, run_id: str | None) -> Mask:

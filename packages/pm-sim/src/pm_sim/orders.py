@@ -5,7 +5,7 @@ stream, defined by its TOKEN slot.
 """
 
 from enum import Enum, StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pm_frames.continuity import State
 from pm_sim.fixed import CashE6, PxE6, SzE6
@@ -17,6 +17,9 @@ class Side(StrEnum):
     BUY = "buy"
     SELL = "sell"
 
+    # Equal to that of the text, as that of every StrEnum; but not computed in Python.
+    __hash__ = str.__hash__
+
 
 class Tif(StrEnum):
     """How long an order lives."""
@@ -26,12 +29,27 @@ class Tif(StrEnum):
     IOC = "ioc"  # the venue's FAK: what does not fill at once is cancelled
     FOK = "fok"
 
+    __hash__ = str.__hash__
+
 
 class Urgency(StrEnum):
     """Whether an order is meant to take (and may fill at once) or to make (post-only)."""
 
     TAKER = "taker"
     MAKER = "maker"
+
+    __hash__ = str.__hash__
+
+
+# The members themselves, for where it counts: Python 3.11 finds an attribute of an enum in 100 ns.
+BUY: Final = Side.BUY
+SELL: Final = Side.SELL
+GTC: Final = Tif.GTC
+GTD: Final = Tif.GTD
+IOC: Final = Tif.IOC
+FOK: Final = Tif.FOK
+TAKER: Final = Urgency.TAKER
+MAKER: Final = Urgency.MAKER
 
 
 class RejectReason(Enum):
@@ -57,6 +75,8 @@ class RejectReason(Enum):
     EXPIRED = "expired"
     LIMIT = "limit"  # the allocator's
     SELF_CROSS = "self_cross"
+
+    __hash__ = object.__hash__
 
 
 class Order(NamedTuple):

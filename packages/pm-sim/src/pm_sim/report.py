@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from pm_frames.command import ExitCode
 from pm_frames.errors import BundleError
 from pm_frames.events import CorruptEvents, End, EndReason, RunState
+from pm_sim.callbacks import TIMES
 from pm_sim.engine import Engine
 from pm_sim.fixed import E6
 from pm_sim.hashing import ledger_hash, result_id
@@ -87,8 +88,18 @@ def _judged(engine: Engine, end: End) -> Verdict:
     return Verdict(ExitCode.OK, None)
 
 
-def summary(engine: Engine, asked: Asked, judged: Verdict, *, elapsed_ms: int) -> dict[str, Any]:
-    """Return the line; every key is there, whatever happened (but `pnl`, which must be asked for)."""
+def summary(
+    engine: Engine,
+    asked: Asked,
+    judged: Verdict,
+    *,
+    elapsed_ms: int,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the line; every key is there, whatever happened, but `pnl` and `more`, which must be asked for.
+
+    `more` is what stands after `elapsed_ms` (R349): counts of a live simulation, and `callback_stats`.
+    """
     end = engine.end
     lenses = {lens.name: _lens(lens) for lens in engine.lenses}
     head = lenses[engine.lenses[0].name]
@@ -101,6 +112,7 @@ def summary(engine: Engine, asked: Asked, judged: Verdict, *, elapsed_ms: int) -
         "intents": head["intents"],
         "final_hash": head["final_hash"],
         "elapsed_ms": elapsed_ms,
+        **(more or {}),
         "submitted_intents": head["submitted_intents"],
         **({"pnl": head["pnl"]} if asked.print_pnl else {}),
         "error": judged.error,
@@ -212,6 +224,9 @@ def stable(line: Mapping[str, Any]) -> dict[str, Any]:
     sorted_inside = {
         key: json.loads(json.dumps(value, sort_keys=True)) for key, value in line.items()
     }
+    for hooks in sorted_inside.get("callback_stats", {}).values():
+        for stats in hooks.values():
+            stats.update(dict.fromkeys(TIMES, 0))
     return {**sorted_inside, "elapsed_ms": 0}
 
 

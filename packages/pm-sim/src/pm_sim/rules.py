@@ -8,7 +8,7 @@ and its error texts name them).
 from typing import Final, NamedTuple
 
 from pm_sim.fixed import ONE, CashE6, PxE6, SzE6, proceeds_down
-from pm_sim.orders import RejectReason, Side
+from pm_sim.orders import BUY, RejectReason, Side
 
 SIZE_STEP_E6: Final = 10_000  # two decimals
 MARKETABLE_BUY_MIN_E6: Final = CashE6(1_000_000)
@@ -39,6 +39,6 @@ def refusal(rules: MarketRules, px_e6: PxE6, size_e6: SzE6) -> RejectReason | No
 
 def taker_refusal(side: Side, px_e6: PxE6, size_e6: SzE6) -> RejectReason | None:
     """Return why an order that would take at once is refused besides, None if it is not."""
-    if side is Side.BUY and proceeds_down(px_e6, size_e6) < MARKETABLE_BUY_MIN_E6:
+    if side is BUY and proceeds_down(px_e6, size_e6) < MARKETABLE_BUY_MIN_E6:
         return RejectReason.MIN_NOTIONAL
     return None

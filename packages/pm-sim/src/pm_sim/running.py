@@ -114,6 +114,7 @@ class Running:
             if name.startswith("on_")
             and getattr(type(strategy), name) is not getattr(Strategy, name)
         )
+        self.hears_rejects = "on_reject" in self.hooks
         self.errors = 0
         self.first_error: str | None = None
         self.is_disabled = False
@@ -132,8 +133,9 @@ class Running:
         self.errors += 1
         if self.first_error is None:
             frames = traceback.extract_tb(error.__traceback__)
-            # The line of the strategy, not that of the engine that called it; no path of this machine.
-            line = f", line {frames[-1].lineno} of {frames[-1].name}" if frames else ""
+            # The line of the strategy, not one of ours; no path of this machine.
+            ours = not frames or isinstance(error, IntentError)
+            line = "" if ours else f", line {frames[-1].lineno} of {frames[-1].name}"
             self.first_error = f"{hook} at seq {seq}: {type(error).__name__}: {error}{line}"
 
 
@@ -156,6 +158,25 @@ def checked(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
     Raises `IntentError`. Prices and sizes that the venue would refuse are not refused here.
     """
     kind = type(intent)
+    if kind is Buy or kind is Sell:
+        token, px_e6, size_e6, tif, urgency, tag, expires_ns = intent
+        if (  # as nearly all; what is not like this may still be right
+            type(token) is int
+            and type(px_e6) is int
+            and type(size_e6) is int
+            and token in tokens
+            and type(tif) is Tif
+            and type(urgency) is Urgency
+            and expires_ns is None
+            and tif is not Tif.GTD
+            and (tag is None or (type(tag) is str and FORBIDDEN.isdisjoint(tag)))
+        ):
+            return cast(Intent, intent)
+    return _looked_at(intent, tokens)
+
+
+def _looked_at(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
+    kind = type(intent)
     if kind not in _INTEGERS:
         raise IntentError(f"{intent!r} is no intent")
     places = kind is Buy or kind is Sell
@@ -175,6 +196,8 @@ def checked(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
             raise IntentError(f"no token has the number {token}")
     if places:
         _check_terms(intent)
+        # A kind of integer that somebody has made is nowhere formatted in its own way.
+        intent = kind(*map(int, intent[:3]), *intent[3:])
     tag = intent.tag
     if tag is not None and not (isinstance(tag, str) and FORBIDDEN.isdisjoint(tag)):
         raise IntentError(f"the tag {tag!r} is no text without | and ends of lines")

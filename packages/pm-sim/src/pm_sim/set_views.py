@@ -102,14 +102,14 @@ class CostPlan(NamedTuple):
 
 
 class Sets(Protocol):
-    """The sets that are known by now. None of them is incomplete as far as the stream can tell.
+    """The sets that are known by now, and whole: the stream tells every market that the event has.
 
-    Whether the stream tells every market of an event only the universe knows: one that leaves markets out
-    makes all YES of the others look cheap.
+    A stream that leaves markets out makes all YES of the others look cheap. How many there are only the universe
+    says (`event_markets`); of an event where it does not there is no set (`--uncounted-sets accept`).
     """
 
     def of(self, token: int) -> tuple[OutcomeSet, ...]:
-        """Return the sets that a token is in: none of a set that is augmented, or not wholly open."""
+        """Return the sets that a token is in: none of an event that is augmented, not wholly open, or in part."""
 
     def unready(self, one: OutcomeSet, event: TopOfBook, freshness: Freshness) -> Unready | None:
         """Return why the books of a set cannot be compared at the top that was just told; None if they can."""

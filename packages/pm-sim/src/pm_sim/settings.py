@@ -43,8 +43,11 @@ class Settings:
     taint: Taint = Taint.REFUSE
     queue: QueueModel = QueueModel.NONE
     unheld: Unheld = Unheld.REFUSE
+    accepts_uncounted_sets: bool = False
     merge_delay_ns: int = 60 * NS_PER_S
     limits: Limits = NO_LIMITS
+    # What one call of a hook may yield: more is a strategy that yields without end.
+    max_intents_per_callback: int = 10_000
     seed: int = 0
     on_error: OnError = OnError.DISABLE
     lenses: tuple[str, ...] = (WORST, CENTRAL)
@@ -60,8 +63,10 @@ class Settings:
             "taint": self.taint.value,
             "queue": self.queue.value,
             "unheld": self.unheld.value,
+            "accepts_uncounted_sets": self.accepts_uncounted_sets,
             "merge_delay_ns": self.merge_delay_ns,
             "limits": self.limits._asdict(),
+            "max_intents_per_callback": self.max_intents_per_callback,
             "seed": self.seed,
             "on_error": self.on_error.value,
             "lenses": list(self.lenses),

@@ -96,6 +96,15 @@ class Strategy:
                 raise ParameterError(f"no parameter {name!r}; there are: {known}")
             setattr(self, name, self.declared[name].checked(value))
 
+    def sees_token(self, facts: TokenFacts) -> bool:
+        """Say whether tops and depth of a token are shown; of all, unless this is overridden.
+
+        Asked anew when anything is stated anew, so it depends on nothing but the facts and the parameters.
+        A token that is not shown costs nearly nothing.
+        """
+        del facts
+        return True
+
     def on_start(self, ctx: Context) -> Hook:
         """Take the beginning: nothing is known yet but the parameters."""
 

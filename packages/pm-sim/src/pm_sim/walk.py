@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from pm_sim.depth import Depth
 from pm_sim.fees import QUANTUM_E6, FeeModel
 from pm_sim.fixed import BPS, ONE, CashE6, PxE6, SzE6, cost_up, proceeds_down
-from pm_sim.orders import Side
+from pm_sim.orders import BUY, SELL, Side
 from pm_sim.rules import SIZE_STEP_E6
 
 # Costs and fees are rounded up for each fill: at most this much, in millionths, for each level taken.
@@ -37,13 +37,13 @@ def walk(
     steps: list[Step] = []
     for px, size in depth.reachable(token, side, limit_px_e6):
         worse = -(-px * slippage_bps // BPS)
-        paid = PxE6(px + worse if side is Side.BUY else px - worse)
-        behind = paid > limit_px_e6 if side is Side.BUY else paid < limit_px_e6
+        paid = PxE6(px + worse if side is BUY else px - worse)
+        behind = paid > limit_px_e6 if side is BUY else paid < limit_px_e6
         # A price behind the limit is never paid: then the level cannot be had at all.
         if not left or behind or not 0 < paid <= ONE:
             break
         # Nor is anything sold for less than the smallest fee.
-        if side is Side.SELL and proceeds_down(paid, SzE6(min(left, size))) < QUANTUM_E6:
+        if side is SELL and proceeds_down(paid, SzE6(min(left, size))) < QUANTUM_E6:
             break
         steps.append(Step(px, SzE6(min(left, size)), paid))
         left -= steps[-1].size_e6
@@ -54,11 +54,11 @@ def quote(
     depth: Depth, fees: FeeModel, token: int, side: Side, size_e6: SzE6, *, slippage_bps: int
 ) -> Quote | None:
     """Return what an order would come to whatever its limit; None if so much is not to be had."""
-    limit = ONE if side is Side.BUY else PxE6(0)
+    limit = ONE if side is BUY else PxE6(0)
     steps = walk(depth, token, side, limit, size_e6, slippage_bps=slippage_bps)
     if not steps or sum(step.size_e6 for step in steps) < size_e6:
         return None
-    worth = cost_up if side is Side.BUY else proceeds_down
+    worth = cost_up if side is BUY else proceeds_down
     return Quote(
         steps[-1].level_px_e6,
         steps[-1].paid_px_e6,
@@ -70,5 +70,5 @@ def quote(
 def buy_at_most_e6(fees: FeeModel, limit_px_e6: PxE6, size_e6: SzE6, tick_e6: int) -> CashE6:
     """Return what a purchase can cost at most: the limit, the dearest fee, and every rounding."""
     fills = min(limit_px_e6 // tick_e6 + 1, size_e6 // SIZE_STEP_E6 + 1)
-    fee = fees.fee_at_most(Side.BUY, limit_px_e6, size_e6)
+    fee = fees.fee_at_most(BUY, limit_px_e6, size_e6)
     return CashE6(cost_up(limit_px_e6, size_e6) + fee + ROUNDING_E6 * fills)

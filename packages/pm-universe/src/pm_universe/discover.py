@@ -1,12 +1,14 @@
 """From a listing over HTTP to a selection: the library behind `pm-universe discover`."""
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+import msgspec
+
 from .errors import NothingSelected, Refused
 from .http import Patience, fetch
-from .market import BadMarket, Market, parse
+from .market import BadMarket, Market, MarketRow, members_of, parse
 from .order import listing_key
 from .query import (
     NOT_OFFERED,
@@ -15,6 +17,7 @@ from .query import (
     Page,
     Query,
     conditions,
+    events_by_id,
     named,
     started_since,
     whole_venue,
@@ -54,6 +57,7 @@ def discover(
     not show are asked for by name, so that a page that slipped is not taken for a closed market.
     With the sweep `recent` the listing itself is only asked for the incumbents and for markets that
     started since (less `RECENT_MARGIN`). `progress(pages, markets)` is called after every page.
+    Of the neg-risk events among what is selected, the venue is asked how many markets they have.
 
     Raises:
         RemoteError: the venue is unreachable, refuses, or answers something else.
@@ -82,6 +86,15 @@ def discover(
     selection = select(reading.parsed, wanted, incumbents=incumbents)
     if not selection.selected:
         raise NothingSelected(_explain(base_url, selection, wanted, reading.pages))
+    members = reading.count_members(selection.selected)
+    selection = selection._replace(
+        selected=tuple(
+            msgspec.structs.replace(row, event_markets=members[row.event_id])
+            if row.neg_risk and row.event_id is not None and row.event_id in members
+            else row
+            for row in selection.selected
+        )
+    )
     return Discovery(selection, reading.pages, tuple(reading.notes), sweep)
 
 
@@ -99,6 +112,7 @@ class _Reading:
         self.parsed: list[Market | BadMarket] = []
         self.pages = 0
         self.notes: list[str] = []
+        self.members: dict[str, int] = {}  # markets by event, of events that came with theirs
         self._base_url = base_url
         self._page_limit = page_limit
         self._patience = patience
@@ -116,6 +130,7 @@ class _Reading:
         before = self.pages
 
         def take(page: Page) -> None:
+            self.members.update(filter(None, (members_of(each.event) for each in page.entries)))
             for market in map(parse, page.entries):
                 if only is None or (isinstance(market, Market) and market.row.condition_id in only):
                     self.parsed.append(market)
@@ -139,6 +154,26 @@ class _Reading:
             self.notes.append(
                 f"{len(condition_ids)} markets are not listed, and asking for them by name: {error}"
             )
+
+    def count_members(self, rows: Iterable[MarketRow]) -> Mapping[str, int]:
+        """Return how many markets events have, closed ones included: what a neg-risk set must have.
+
+        Events of neg-risk rows that did not come with their markets are asked for; noted where that is not
+        offered. Only the venue can say it: a listing of what is open, a filter or the cap leave markets out.
+        """
+        wanted = dict.fromkeys(row.event_id for row in rows if row.neg_risk and row.event_id)
+        missing = [event_id for event_id in wanted if event_id not in self.members]
+        if not missing:
+            return self.members
+        try:
+            self.read(events_by_id(missing), only=frozenset())
+        except Refused as error:
+            if error.status not in NOT_OFFERED:
+                raise
+            self.notes.append(
+                f"how many markets {len(missing)} events have is not known, and asking: {error}"
+            )
+        return self.members
 
 
 def _iso(wall_ns_utc: int) -> str:

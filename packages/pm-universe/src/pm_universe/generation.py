@@ -36,6 +36,7 @@ SIMULATION_FIELDS: Final = frozenset(
         "neg_risk",
         "neg_risk_augmented",
         "neg_risk_market_id",
+        "event_markets",
         "tick_size",
         "min_size",
         "fees_enabled",

@@ -49,6 +49,8 @@ class MarketRow(msgspec.Struct, frozen=True, kw_only=True):
     neg_risk: bool
     neg_risk_augmented: bool
     neg_risk_market_id: str | None
+    # How many markets the venue lists in the event, closed ones included; asked of neg-risk events alone.
+    event_markets: int | None = None
     tick_size: str | None
     min_size: str | None
     fees_enabled: bool | None
@@ -133,6 +135,19 @@ def parse(entry: Entry) -> Market | BadMarket:
         volume_24h_e6=_volume_e6(given.get("volume24hr")),
         updated_at=text_of(given.get("updatedAt")) or "",
     )
+
+
+def members_of(event: object) -> tuple[str, int] | None:
+    """Return the id of an event that came with its markets, and how many those are; else None."""
+    if not isinstance(event, dict) or not isinstance(markets := event.get("markets"), list):
+        return None
+    event_id = text_of(event.get("id"))
+    # What cannot be read is a market nonetheless, and a copy of one is not.
+    known = {text_of(each.get("id")) for each in markets if isinstance(each, dict)} - {None}
+    nameless = sum(
+        not isinstance(each, dict) or text_of(each.get("id")) is None for each in markets
+    )
+    return None if event_id is None else (event_id, len(known) + nameless)
 
 
 def _bad_tokens(token_ids: list[str], outcomes: list[str]) -> str | None:

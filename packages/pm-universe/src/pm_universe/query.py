@@ -129,6 +129,22 @@ def conditions(
     return listings
 
 
+def events_by_id(event_ids: Sequence[str], *, page_size: int = PAGE_SIZE) -> list[Listing]:
+    """Return the listings that hold these events with all their markets.
+
+    A server that ignores the filter gives more than was asked for.
+    """
+    listings = []
+    for start in range(0, len(event_ids), NAMES_PER_REQUEST):
+        batch = event_ids[start : start + NAMES_PER_REQUEST]
+        params = (
+            ("closed", "false"), ("limit", str(page_size)), *(("id", name) for name in batch)
+        )  # fmt: skip
+        offered_before = Listing("/events", params, Paging.OFFSET, "events")
+        listings.append(Listing("/events/keyset", params, Paging.KEYSET, "events", offered_before))
+    return listings
+
+
 def is_condition_id(name: str) -> bool:
     """Tell a condition id from a slug."""
     return name[:2].lower() == "0x"

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from pm_audit.figures import whole
+from pm_frames.records import stamp_of
 
 
 class Link(StrEnum):
@@ -64,7 +65,7 @@ def connection_bands(
         kind = record.get("record_type")
         if kind not in ("shard_open", "ws_connect", "disconnect"):
             continue
-        shard_id, at = whole(record, "shard_id"), whole(record, "ts_mono_ns")
+        shard_id, at = whole(record, "shard_id"), stamp_of(record)
         if shard_id is None or at is None:
             continue
         at = min(at, end_mono_ns)

@@ -17,6 +17,7 @@ from pm_audit.verification import Verification
 from pm_frames.bundle import Bundle
 from pm_frames.errors import BundleError
 from pm_frames.provenance import EmitWindow
+from pm_frames.records import stamp_of
 
 NOT_VERIFIED = Verification(None, "pm-latency-report does not verify; run pm-verify")
 
@@ -37,7 +38,7 @@ class RunlogReadings:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Take one record. Of a slice counts what is in its window; connections are open since before it."""
-        kind, at = record.get("record_type"), whole(record, "ts_mono_ns")
+        kind, at = record.get("record_type"), stamp_of(record)
         self.latest_mono_ns = max(self.latest_mono_ns, at or 0)
         if kind in ("shard_open", "ws_connect", "disconnect"):
             self.connections.append(record)

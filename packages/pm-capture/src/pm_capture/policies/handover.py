@@ -4,9 +4,9 @@
        └─timeout──► every shard delivers: INCOMPLETE, the tokens that wait are named
                     one does not:         REFUSED, the run in force stays
 
-A token that has no book in the run in force either is not waited for, and a shard of which all tokens are
-like that delivers as soon as it is connected: some have none, and nothing that the older run has would be
-lost. In both runs a connection counts with the books that came on itself, not on one before.
+A token that has no book in the run in force either, or whose market is known there to be over, is not waited
+for, and a shard of which all tokens are like that delivers as soon as it is connected: nothing that the older
+run has would be lost. In both runs a connection counts with the books that came on itself, not on one before.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -42,7 +42,7 @@ class Handover:
     def judged(
         self, shards: Iterable[Readiness], answers: Callable[[str], bool], now: int
     ) -> Verdict:
-        """Judge the moment; `answers` tells whether a token has a book in the run in force."""
+        """Judge the moment; `answers` tells whether a token is live, with a book, in the run in force."""
         shards = list(shards)
         # Most judgements end at the first token that is awaited: there can be very many.
         if all(each.connected and not any(map(answers, each.unanswered)) for each in shards):

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, Protocol, Self
 
-from pm_frames.errors import BundleError, MissingFile
+from pm_frames.errors import Corruption, MissingFile
 from pm_frames.events.slots import (
     ANCILLARY,
     CONTINUATION_BYTES,
@@ -45,25 +45,12 @@ class _Closable(Source, Protocol):
     def close(self) -> None: ...
 
 
-class CorruptEvents(BundleError):
-    """An event stream is not as it must be; `kind` is a stable word.
+class CorruptEvents(Corruption):
+    """An event stream is not as it must be.
 
-    `no_header`, `bad_magic`, `torn_slot`, `no_end`, `after_end`, `bad_digest`, `bad_count`, `bad_kind`,
-    `bad_flags`, `bad_payload`.
+    `kind` is `no_header`, `bad_magic`, `torn_slot`, `no_end`, `after_end`, `bad_digest`, `bad_count`,
+    `bad_kind`, `bad_flags` or `bad_payload`.
     """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        kind: str,
-        path: Path | None = None,
-        offset: int | None = None,
-        expected: object = None,
-        found: object = None,
-    ) -> None:
-        super().__init__(message, path=path, offset=offset, expected=expected, found=found)
-        self.kind = kind
 
 
 class EventReader:

@@ -14,14 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
 from pm_frames.bundle import Bundle, RunState
-from pm_frames.continuity import Basis
 from pm_frames.errors import BundleError
 from pm_frames.frames import Frame
 from pm_frames.layout import Flag
 from pm_frames.merge import Item
+from pm_frames.merged_records import MergedRecords
 from pm_frames.peek import peek
-from pm_frames.records import CONTINUITY
-from pm_frames.runlog import read_runlog
 from pm_mock.catalogue import Catalogue
 from pm_mock.channel import Channel, Subscribe
 from pm_mock.events import Message
@@ -70,7 +68,7 @@ class BundleSource:
         self._hold_ns = hold_ns
         self._disconnects = disconnects
         self.catalogue: Catalogue = catalogue_of(bundle)
-        self._books = RecordedBooks(self.catalogue, basis_of(bundle))
+        self._books = RecordedBooks(self.catalogue, bundle.continuity_basis)
         self._items = items_of(bundle)
         self._next: tuple[int, int, Item] | None = next(self._items, None)
         self._origin_ns = self._last_ns = _stamp(self._next[2]) if self._next else 0
@@ -245,32 +243,7 @@ class BundleSource:
 def items_of(bundle: Bundle) -> Iterator[tuple[int, int, Item]]:
     """Frames, and the runlog records that a playback depends on, in merge order."""
     torn_ok = bundle.state() is not RunState.ENDED
-    return bundle.merged(_records_of(bundle), torn_ok=torn_ok)
-
-
-def basis_of(bundle: Bundle) -> Basis:
-    """By what continuity is judged: the runlog, if its subscriptions name their tokens, else the flags."""
-    if bundle.runlog_path.is_file():
-        with read_runlog(bundle.runlog_path) as runlog:
-            for record in runlog:
-                if record.get("record_type") == "subscribe_attempt":
-                    return Basis.RUNLOG if "token_ids" in record else Basis.FLAGS
-    return Basis.FLAGS
-
-
-def _records_of(bundle: Bundle) -> Iterator[Mapping[str, Any]]:
-    if not bundle.runlog_path.is_file():
-        return
-    last_ns = 0
-    with read_runlog(bundle.runlog_path) as runlog:
-        for record in runlog:
-            kind, stamp = record.get("record_type"), record.get("ts_mono_ns")
-            if not isinstance(stamp, int):
-                continue
-            # Continuity records out of order are damage, which the merge names.
-            if kind in CONTINUITY or (kind == "universe_refresh" and stamp >= last_ns):
-                last_ns = max(last_ns, stamp)
-                yield record
+    return bundle.merged(bundle.records(MergedRecords(["universe_refresh"])), torn_ok=torn_ok)
 
 
 def _stamp(item: Item) -> int:

@@ -1,9 +1,10 @@
 """A generated market: seeded order flow at a rate, with markets that list and resolve."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from pm_mock.catalogue import Catalogue, Event, Listing
+from pm_mock.announcements import market_resolved, new_market
+from pm_mock.catalogue import Catalogue, Listing
 from pm_mock.channel import Channel, Subscribe
 from pm_mock.engine import Engine
 from pm_mock.events import Message, spaced
@@ -13,6 +14,8 @@ from pm_mock.hub import Hub
 from pm_mock.lifecycle import Lifecycle, Step
 from pm_mock.market import OUTCOMES, EmptySide, Market
 from pm_mock.pace import SECOND_NS, Pace
+from pm_mock.plantplan import Plant
+from pm_mock.plants import Plants
 from pm_mock.universe import Builder, build, list_event
 from pm_mock.wire import outgoing
 
@@ -20,7 +23,7 @@ NS_PER_MS = 1_000_000
 
 
 class GeneratedSource:
-    """Feeds the hub from an engine. `wall_offset_ns` makes wall time of the monotonic `now`."""
+    """Feeds the hub from an engine and its plants. `wall_offset_ns` makes wall time of the monotonic `now`."""
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class GeneratedSource:
         lifecycle_seconds: float,
         start_ns: int,
         wall_offset_ns: int,
+        plants: Iterable[Plant] = (),
     ) -> None:
         self._hub = hub
         self._seed = seed
@@ -52,11 +56,13 @@ class GeneratedSource:
         for listing in self.catalogue.listings():
             if tradable(listing):
                 self._open(listing, start_ms)
+        self._plants = Plants(plants, self._builder, self.catalogue, self._engine, now_ms=start_ms)
 
     # -- what the venue asks of a source --------------------------------------------------------
 
     def subscribed(self, channel: Channel, request: Subscribe, now_ns: int) -> None:
         """Answer with one array of the books that these tokens have; `[]` if none has one."""
+        self._plants.subscribed(request.tokens, now_ns)
         if not request.dump or not (request.tokens or request.initial):
             return
         books = [self._engine.book_of(token) for token in request.tokens]
@@ -83,7 +89,7 @@ class GeneratedSource:
         """When something happens next: never while a reader is behind, nor at full speed unheard."""
         if self._hub.blocked:
             return None
-        deadlines = [self._lifecycle.deadline()]
+        deadlines = [self._lifecycle.deadline(), self._plants.deadline()]
         if not (self._full_speed and self._hub.deserted):
             deadlines.append(self._pace.deadline())
         return min((due for due in deadlines if due is not None), default=None)
@@ -96,6 +102,8 @@ class GeneratedSource:
         for step in self._lifecycle.deadline_reached(now_ns):
             for message in self._live(step, now_ms):
                 self._hub.publish(message)
+        for message in self._plants.deadline_reached(now_ns, now_ms):
+            self._hub.publish(message)
         if not len(self._engine) or (self._full_speed and self._hub.deserted):
             return
         publish, listening = self._hub.publish, self._hub.listening
@@ -169,59 +177,3 @@ def tradable(listing: Listing) -> bool:
         and len(listing.outcomes) == 2
         and len(listing.token_ids or ()) == 2
     )
-
-
-def new_market(event: Event, listing: Listing, now_ms: int) -> dict[str, object]:
-    """The `new_market` event."""
-    fields: dict[str, object] = {
-        "id": listing.market_id,
-        "question": listing.question,
-        "market": listing.condition_id,
-        "slug": listing.slug,
-        "description": listing.description,
-        "assets_ids": listing.token_ids,
-        "outcomes": listing.outcomes,
-        "event_message": {
-            "id": event.event_id,
-            "ticker": event.slug,
-            "slug": event.slug,
-            "title": event.title,
-            "description": event.description,
-        },
-        "timestamp": str(now_ms),
-        "event_type": "new_market",
-        "tags": [],
-        "condition_id": listing.condition_id,
-        "active": False,
-        "clob_token_ids": listing.token_ids,
-        "sports_market_type": "",
-        "line": "",
-        "game_start_time": "",
-        "order_price_min_tick_size": listing.tick(),
-        "group_item_title": "",
-        "taker_base_fee": "1000",
-        "fees_enabled": listing.fees is not None,
-    }
-    if listing.fees is not None:
-        fields["fee_schedule"] = {
-            "exponent": listing.fees.exponent,
-            "rate": listing.fees.rate,
-            "taker_only": True,
-            "rebate_rate": listing.fees.rebate_rate,
-        }
-    return fields
-
-
-def market_resolved(listing: Listing, winner: int, now_ms: int) -> dict[str, object]:
-    """The `market_resolved` event."""
-    assert listing.token_ids is not None
-    return {
-        "id": listing.market_id,
-        "market": listing.condition_id,
-        "assets_ids": listing.token_ids,
-        "winning_asset_id": listing.token_ids[winner],
-        "winning_outcome": listing.outcomes[winner],
-        "timestamp": str(now_ms),
-        "event_type": "market_resolved",
-        "tags": listing.event.tags,
-    }

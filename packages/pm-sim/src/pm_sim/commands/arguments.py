@@ -81,6 +81,14 @@ def make_parser() -> argparse.ArgumentParser:
     out("--print-pnl", action="store_true", help="add pnl to the line")
     out("--print-summary-json", action="store_true", help="the same as --json")
     out("--stable-json", action="store_true", help="the same bytes each time: elapsed_ms 0, sorted")
+    out(
+        "--print-callback-stats", action="store_true",
+        help="add callback_stats to the line: calls and time of each hook (always with --follow)",
+    )  # fmt: skip
+    out(
+        "--callback-budget-us", type=count, default=1000, metavar="N",
+        help="a call of a hook that takes longer is an overrun (default 1000)",
+    )  # fmt: skip
     out("--fills-out", type=Path, metavar="FILE", help="write every fill as a line of JSON")
     out("--force", action="store_true", help="write over an output that exists")
     out("--json", action="store_true", help="print JSON, also on a terminal")
@@ -116,6 +124,10 @@ def add_strategy_arguments(group: Any) -> None:
         "--on-strategy-error", choices=("disable", "fatal", "count"), default="disable",
         help="what becomes of one that raises (default disable)",
     )  # fmt: skip
+    add(
+        "--max-intents-per-callback", type=count, default=10_000, metavar="N",
+        help="of one call of a hook; one more is an error of the strategy (default 10000)",
+    )  # fmt: skip
     add("--max-intents-global", type=count, metavar="N", help="of all strategies, at one instant")
     add("--max-intents-per-strategy", type=count, metavar="N", help="of each, at one instant")
     add("--max-order-usd", metavar="USD", help="what one order can cost")
@@ -147,6 +159,10 @@ def add_account_arguments(group: Any) -> None:
     add(
         "--sell-unheld", choices=("refuse", "complement"), default="refuse",
         help="sales of what is not held: refused, or the other token is bought (default refuse)",
+    )  # fmt: skip
+    add(
+        "--uncounted-sets", choices=("refuse", "accept"), default="refuse",
+        help="neg-risk events of which the universe does not say how many markets they have (default refuse)",
     )  # fmt: skip
     add("--merge-delay", default="60s", metavar="TIME", help="until a merge pays (default 60s)")
     add("--resolutions", type=Path, metavar="FILE", help="how markets ended (pm-universe)")

@@ -26,6 +26,7 @@ from pm_sim.commands.arguments import make_parser
 
 if TYPE_CHECKING:
     from pm_frames.events import Event, EventReader
+    from pm_sim.callbacks import CallbackStats
     from pm_sim.engine import Engine
     from pm_sim.explain import Witness
     from pm_sim.live import Live
@@ -46,11 +47,15 @@ def main(arguments: Sequence[str]) -> int:
     options = make_parser().parse_args(arguments)
     if options.mode is not None and (options.mode == "live") is not options.follow:
         raise UsageError("--mode live is --follow, and the other way round")
+    from pm_sim.callbacks import CallbackStats
     from pm_sim.report import failure, stable, summary, verdict
 
     live, witness = _live(options), _witness(options)
+    stats = None
+    if live is not None or options.print_callback_stats:
+        stats = CallbackStats(time.perf_counter_ns, options.callback_budget_us * 1000)
     begun = time.perf_counter_ns()
-    asked, ended = _simulated(options, live, witness)
+    asked, ended = _simulated(options, live, witness, stats)
     engine = ended.engine
     elapsed_ms = (time.perf_counter_ns() - begun) // 1_000_000
     judged = verdict(engine, ended.error)
@@ -65,7 +70,10 @@ def main(arguments: Sequence[str]) -> int:
     elif engine is None:
         _show(failure(asked, judged, elapsed_ms=elapsed_ms), options)
     else:
-        line = summary(engine, asked, judged, elapsed_ms=elapsed_ms)
+        more = {} if live is None else dict[str, Any](live.counts())
+        if stats is not None:
+            more["callback_stats"] = stats.as_json()
+        line = summary(engine, asked, judged, elapsed_ms=elapsed_ms, more=more)
         _show(stable(line) if options.stable_json else line, options)
     if judged.error is not None:
         print(f"pm-sim: {judged.error}", file=sys.stderr)
@@ -79,7 +87,10 @@ class _Ended(NamedTuple):
 
 
 def _simulated(
-    options: argparse.Namespace, live: "Live | None", witness: "Witness | None"
+    options: argparse.Namespace,
+    live: "Live | None",
+    witness: "Witness | None",
+    stats: "CallbackStats | None",
 ) -> "tuple[Asked, _Ended]":
     asked, settings = asked_of(options), settings_of(options)
     engine: Engine | None = None
@@ -92,7 +103,7 @@ def _simulated(
                 live.interrupted = was_interrupted
             try:
                 with source as reader:
-                    engine, asked = engine_of(reader, settings, asked, options, tell_fill)
+                    engine, asked = engine_of(reader, settings, asked, options, tell_fill, stats)
                     blocks: Iterator[bytes | Event] = reader.blocks()
                     for watch in (live, witness):
                         if watch is not None:
@@ -186,6 +197,7 @@ def engine_of(
     asked: "Asked",
     options: argparse.Namespace,
     tell_fill: Callable[..., object] | None,
+    stats: "CallbackStats | None" = None,
 ) -> "tuple[Engine, Asked]":
     """Make the engine for a stream, with the mask of its run. Raises what reading the mask raises."""
     from pm_sim.engine import Engine
@@ -197,7 +209,13 @@ def engine_of(
     engine = Engine(
         reader.header,
         settings,
-        [(one.strategy_id, one.make) for one in asked.strategies],
+        [
+            (
+                one.strategy_id,
+                one.make if stats is None else stats.watched(one.strategy_id, one.make),
+            )
+            for one in asked.strategies
+        ],
         mask=asked.mask,
         resolutions=() if asked.resolutions is None else asked.resolutions.settled,
         tell_fill=tell_fill,
@@ -225,6 +243,7 @@ def settings_of(options: argparse.Namespace) -> "Settings":
         taint=Taint(options.taint),
         queue=QueueModel(options.queue),
         unheld=Unheld(options.sell_unheld),
+        accepts_uncounted_sets=options.uncounted_sets == "accept",
         merge_delay_ns=parse_duration(options.merge_delay),
         limits=Limits(
             options.max_intents_global,
@@ -233,6 +252,7 @@ def settings_of(options: argparse.Namespace) -> "Settings":
             _usd(options.max_market_usd, "--max-market-usd"),
             _usd(options.max_total_usd, "--max-total-usd"),
         ),
+        max_intents_per_callback=options.max_intents_per_callback,
         seed=options.seed,
         on_error=OnError(options.on_strategy_error),
         lenses=(WORST, CENTRAL) if options.lens == "both" else (options.lens,),

@@ -159,8 +159,11 @@ class DutchBook(Strategy):
         cost = 0
         for leg in plan.legs:
             slipped = self.slippage_ticks * ctx.facts(leg.token).market.tick_e6
+            dearer = -(-slipped * plan.size_e6 // ONE)
             flat = -(-leg.paid_e6 * self.fee_bps // 10_000)
-            cost += leg.paid_e6 + max(leg.fee_e6, flat) + -(-slipped * plan.size_e6 // ONE)
+            fee = max(leg.fee_e6, flat)
+            # What is slipped is paid fees of, too: no published curve rises faster than in proportion.
+            cost += leg.paid_e6 + dearer + fee + -(-fee * dearer // max(1, leg.paid_e6))
         wanted = -(-(self.min_profit + self.safety_margin) * plan.size_e6 // ONE)
         return plan.pays_e6 - cost - wanted
 
@@ -211,11 +214,7 @@ class DutchBook(Strategy):
             self.complete += 1
             yield from self._realise(attempt)
         elif not left or attempt.unwinds >= self.unwinds_max:
-            del self._attempts[one.key]
-            self.unwound += attempt.unwinds > 0
-            self.unwound_e6 += attempt.paid_e6
-            for token, size in left.items():
-                self.kept[token] = self.kept.get(token, 0) + size
+            self._give_up(attempt)
         elif attempt.unwinds:
             at = ctx.now_ns + self.unwind_retry_ms * NS_PER_MS
             yield Timer(at, f"{one.kind.value} {one.set_id}")
@@ -231,9 +230,20 @@ class DutchBook(Strategy):
         else:
             self._held[one.key] = self._held.get(one.key, 0) + size
 
+    def _give_up(self, attempt: _Attempt) -> None:
+        del self._attempts[attempt.of.key]
+        self.unwound += attempt.unwinds > 0
+        self.unwound_e6 += attempt.paid_e6
+        for token, size in attempt.held.items():
+            if size:
+                self.kept[token] = self.kept.get(token, 0) + size
+
     # -- selling back -----------------------------------------------------------------------------
 
     def _sell_back(self, ctx: Context, attempt: _Attempt) -> Steps:
+        if attempt.unwinds >= self.unwinds_max:  # the allocator has stopped every sale
+            self._give_up(attempt)
+            return
         attempt.unwinds += 1
         for token, size in attempt.held.items():
             state = ctx.market_state(token)

@@ -193,11 +193,17 @@ class SpreadCapture(Strategy):
         held, against = portfolio.held(token), 0 if other is None else portfolio.held(other)
         yield from self._merge(portfolio, tokens, live.values())
         prices = self.prices(state.top, state.facts.market.tick_e6)
-        allowed = self.sides(held - against)
+        net = held - against
+        allowed = self.sides(net)
         acted = False
         for side in Side:
             px_e6 = prices.get(side) if side in allowed else None
-            done = yield from self._side(ctx, desk, side, px_e6, state, portfolio)
+            # A quote that is cancelled can fill until the cancel arrives: it takes up room as long as it lives.
+            out = sum(one.left_e6 for one in live.values() if _direction(one, token) is side)
+            has_room = (net if side is Side.BUY else -net) + out + self.size <= self.max_inventory
+            done = yield from self._side(
+                ctx, desk, side, px_e6, state, portfolio, has_room=has_room
+            )
             acted = acted or done
         tracked = {one.order_id for one in desk.quotes.values()}
         for order_id, order in live.items():
@@ -215,6 +221,8 @@ class SpreadCapture(Strategy):
         px_e6: int | None,
         state: MarketState,
         portfolio: Portfolio,
+        *,
+        has_room: bool,
     ) -> Generator[Intent, int | None, bool]:
         """Place, replace or take away the quote of a side; say whether anything was sent."""
         quote, now = desk.quotes.get(side), ctx.now_ns
@@ -231,7 +239,7 @@ class SpreadCapture(Strategy):
             del desk.quotes[side]
         if px_e6 is None:
             return quote is not None
-        if not self._may_replace(desk, side, now):
+        if not has_room or not self._may_replace(desk, side, now):
             return quote is not None
         intent = self._intent(side, px_e6, state, portfolio)
         if intent is None or not self._orders.take(now):
@@ -304,6 +312,13 @@ class SpreadCapture(Strategy):
             desk.has_timer = True
             due = desk.seen_ns + self.staleness_threshold_ms * NS_PER_MS
             yield Timer(due if due > ctx.now_ns else ctx.now_ns + NS_PER_S, str(token))
+
+
+def _direction(order: OpenOrder, token: int) -> Side:
+    """Return what an order comes to for the first token: to sell the other one is to buy it."""
+    if order.token == token:
+        return order.side
+    return Side.SELL if order.side is Side.BUY else Side.BUY
 
 
 def _passed(since_ns: int | None, ms: int, now_ns: int) -> bool:

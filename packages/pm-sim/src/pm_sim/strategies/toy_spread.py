@@ -18,6 +18,9 @@ from pm_sim import (
     shares,
 )
 
+# An attribute of an enum is slow to find on Python 3.11, and this is asked for on every top.
+GTC, IOC, MAKER, TAKER = Tif.GTC, Tif.IOC, Urgency.MAKER, Urgency.TAKER
+
 
 class ToySpread(Strategy):
     """Buy at the bid and sell at the ask, on every top whose spread is wide enough.
@@ -42,8 +45,8 @@ class ToySpread(Strategy):
     def _quotes(self, tag: str, event: TopOfBook) -> Iterator[Intent]:
         token, size, bid, ask = event.token, self.size_e6, event.bid_px_e6, event.ask_px_e6
         if self.urgency == "maker":
-            yield Buy(token, bid, size, Tif.GTC, Urgency.MAKER, tag)
-            yield Sell(token, ask, size, Tif.GTC, Urgency.MAKER, tag)
+            yield Buy(token, bid, size, GTC, MAKER, tag)
+            yield Sell(token, ask, size, GTC, MAKER, tag)
         else:
-            yield Buy(token, ask, size, Tif.IOC, Urgency.TAKER, tag)
-            yield Sell(token, bid, size, Tif.IOC, Urgency.TAKER, tag)
+            yield Buy(token, ask, size, IOC, TAKER, tag)
+            yield Sell(token, bid, size, IOC, TAKER, tag)
