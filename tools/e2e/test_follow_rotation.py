@@ -54,6 +54,19 @@ def told(path: Path) -> dict[Told, int]:
     return found
 
 
+def tokens_of_other_ticks(path: Path) -> set[str]:
+    """The tokens of a stream whose tick changed."""
+    names: dict[int, str] = {}
+    found = set()
+    with open_events(path) as reader:
+        for event in reader:
+            if event.kind == Kind.TOKEN:
+                names[event.token] = event.text()
+            elif event.kind == Kind.TICK_SIZE:
+                found.add(names[event.token])
+    return found
+
+
 def test_a_rotating_capture_is_followed_from_run_to_run(
     venue: Callable, capture: Callable, program: Callable, tmp_path: Path
 ) -> None:
@@ -106,11 +119,16 @@ def test_a_rotating_capture_is_followed_from_run_to_run(
         assert data == (tmp_path / f"later-{run.name}.pmev").read_bytes(), run.name
     assert (tmp_path / "named.pmev").read_bytes() == (tmp_path / "live-week.pmev").read_bytes()
 
-    # Nothing that the venue told a reader who never left is missing from all of the runs,
+    # Nothing that the venue told a reader who never left is missing from all of the runs. A change of the tick
+    # takes a book away until the next one, which the reference, connected later, may have had sooner.
     streams = [told(tmp_path / f"live-{run.name}.pmev") for run in runs]
     whole = told(tmp_path / "later-reference.pmev")
+    changed = set().union(
+        *(tokens_of_other_ticks(tmp_path / f"live-{run.name}.pmev") for run in runs)
+    )
     missing = [one for one in whole if not any(one in stream for stream in streams)]
-    assert missing == []
+    assert {one.token_id for one in missing} <= changed
+    assert len(changed) <= 4, "most of the 16 tokens are judged"
     assert len(whole) > 500
     # and what is told twice was told while two runs lived.
     twice = 0

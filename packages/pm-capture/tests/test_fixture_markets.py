@@ -44,7 +44,7 @@ def test_a_market_is_told_as_pm_universe_tells_it() -> None:
         {
             "market_id": "7", "condition_id": "0x7", "slug": "rain", "question": "Rain?", "category": "C",
             "event_id": "70", "event_slug": "e", "neg_risk": True, "neg_risk_augmented": True,
-            "neg_risk_market_id": "0xn", "tick_size": "0.010", "min_size": "5", "fees_enabled": True,
+            "neg_risk_market_id": "0xn", "event_markets": None, "tick_size": "0.010", "min_size": "5", "fees_enabled": True,
             "fee_type": "f",
             "fee_schedule": {"rate": "0.07", "exponent": "1", "taker_only": True, "rebate_rate": "0.2"},
             "seconds_delay": 3, "end_date": "E", "version": "v1",

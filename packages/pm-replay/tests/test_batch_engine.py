@@ -111,7 +111,8 @@ class Venue:
             changes.append(
                 change(token, PRICES[at - 1], size, side, hash=self.hash(), bid=bid, ask=ask)
             )
-        return price_change(*changes, ts=str(self.ts)) | {"market": MARKET_OF[pair[0]]}
+        back = 2 if source.random() < 0.05 else 0
+        return price_change(*changes, ts=str(self.ts - back)) | {"market": MARKET_OF[pair[0]]}
 
     def damaged(self, value: dict[str, Any]) -> bytes:
         """Return the frame with one thing about it unusual, or wrong."""

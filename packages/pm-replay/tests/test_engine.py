@@ -25,7 +25,9 @@ from hypothesis import strategies as st
 from pm_frames.continuity import State
 from pm_frames.events import Event, Kind, MarketChange, Settled
 from pm_frames.layout import Flag
-from pm_replay.pipeline import Request
+from pm_replay.batch_engine import BatchEngine
+from pm_replay.engine import Engine
+from pm_replay.pipeline import Request, replay
 from pm_replay.telling import Options
 
 TOKENS = ("1001", "1002")
@@ -439,3 +441,29 @@ def test_a_hole_withholds_the_books_of_its_shard_until_each_has_a_new_one(
     assert statuses == [
         (20, 10, 0, "UNKNOWN"), (20, 10, 1, "UNKNOWN"), (30, 30, 0, "LIVE"), (50, 50, 1, "LIVE"),
     ]  # fmt: skip
+
+
+def test_books_and_changes_that_the_venue_stamped_earlier_are_counted(make_bundle: Maker) -> None:
+    """R303: by token, each against the one before it that was taken; the rest of the message is as ever."""
+    sent = [
+        book("1", {"0.4": "1"}, {"0.6": "1"}, ts="1000"),
+        price_change(change("1", "0.4", "2", "BUY"), ts="1000"),
+        price_change(change("1", "0.4", "3", "BUY"), ts="999"),  # back
+        price_change(change("1", "0.4", "4", "BUY"), ts="1001"),  # not against the highest: forward
+        book("1", {"0.4": "1"}, {"0.6": "1"}, ts="1000"),  # back
+        price_change(change("1", "0.4", "5", "BUY"), ts="soon"),  # no stamp, nothing to compare
+        price_change(change("1", "0.4", "6", "BUY"), ts="1"),
+        book("2", {"0.4": "1"}, {"0.6": "1"}, ts="500"),  # another token
+        price_change(change("1", "0.4", "7", "BUY"), change("2", "0.6", "7", "SELL"), ts="400"),
+        price_change(change("1", "0.4", "8", "BUY"), change("2", "0.6", "8", "SELL"), ts="300"),  # both
+        price_change(change("3", "0.4", "8", "BUY"), ts="2"),  # not taken: no book
+        {"event_type": "last_trade_price", "asset_id": "1", "market": "0xaa", "price": "0.4",
+         "size": "1", "side": "BUY", "timestamp": "5"},  # a trade may be told late
+    ]  # fmt: skip
+    frames = [(0, T0 + 10 * n, compact(one)) for n, one in enumerate(sent, 1)]
+    for engine in (Engine, BatchEngine):
+        made = make_bundle(frames, subscribed("1", "2"))
+        result = replay(made.bundle, Request(), None, make_engine=engine)
+        # 999, 1000, token 2 at 400 (token 1 went from 1 to 400), and both at 300.
+        assert result.engine.counts["timestamps_out_of_order"] == 5
+        assert result.engine.counts["timestamps_missing"] == 1

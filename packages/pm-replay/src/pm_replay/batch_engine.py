@@ -113,6 +113,11 @@ class BatchEngine(Engine):
             if ts is None:
                 ts = self._time(text)
 
+            if ts < first.ts or ts < second.ts:
+                self._in_time(first, ts)
+                self._in_time(second, ts)
+            first.ts = second.ts = ts
+
             # What was told before is judged where another engine batch begins.
             if (
                 first.group_settled == second.group_settled == _SETTLED

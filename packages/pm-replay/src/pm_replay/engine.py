@@ -213,6 +213,7 @@ class Engine(Telling):
             ts = self._time(text)
         stated = self._stated
         for token in touched:
+            self._in_time(token, ts)
             stated_bid, stated_ask = token.change.best_bid, token.change.best_ask
             bid, ask = token.bid, token.ask
             if token.group_settled == UNSETTLED:
@@ -256,6 +257,7 @@ class Engine(Telling):
         if self._options.full and not self._is_live_here(token):
             self.counts["withheld_books"] += 1
             return
+        self._in_time(token, ts)
         token.shard = self._shard
         token.replace(bids.levels, asks.levels)
         token.group_text = message.timestamp
@@ -423,6 +425,12 @@ class Engine(Telling):
         if ts != NONE:
             self._times[text] = ts
         return ts
+
+    def _in_time(self, token: Token, ts: int) -> None:
+        """Count a book or a change that the venue has stamped before the one before it."""
+        if 0 <= ts < token.ts:
+            self.counts["timestamps_out_of_order"] += 1
+        token.ts = ts
 
     def _is_of_others(self, payload: bytes) -> bool:
         """Return whether a payload is certainly of nothing but known tokens that were not chosen."""

@@ -50,13 +50,14 @@ class Token(L2):
 
     __slots__ = (
         "change", "chosen", "depth_told", "group_frame", "group_settled", "group_text", "last_told",
-        "mark", "market", "number", "shard", "state", "token_id",
+        "mark", "market", "number", "shard", "state", "token_id", "ts",
     )  # fmt: skip
 
     def __init__(self, number: int, token_id: str, market: Market, *, chosen: bool) -> None:
         super().__init__()
         self.number = number
         self.token_id = token_id
+        self.ts = -1  # venue stamp of the book or change before, ns
         self.market = market
         self.chosen = chosen
         self.state = State.UNSUBSCRIBED

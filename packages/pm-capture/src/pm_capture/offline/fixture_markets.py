@@ -87,6 +87,8 @@ def _row(given: object, choice: Choice) -> dict[str, Any] | None:
         "neg_risk": given.get("negRisk") is True,
         "neg_risk_augmented": event.get("negRiskAugmented") is True,
         "neg_risk_market_id": given.get("negRiskMarketID"),
+        # A page of a listing does not count the markets of an event.
+        "event_markets": None,
         "tick_size": given.get("orderPriceMinTickSize"),
         "min_size": given.get("orderMinSize"),
         "fees_enabled": given.get("feesEnabled"),
