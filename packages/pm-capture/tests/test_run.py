@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,12 +18,14 @@ from pm_capture.policies.keepalive import Keepalive
 from pm_capture.policies.snapshot import Snapshot
 from pm_capture.reasons import FatalReason
 from pm_capture.recorder import Recorder
+from pm_capture.refresher import Refresher
 from pm_capture.run import SHARDS_AT_ONCE, Run
 from pm_capture.shard_link import Dial
 from pm_capture.shard_session import Policies, ShardSession
 from pm_capture.stamper import Stamper
 from pm_capture.subscribe import SubscribeCaps
 from pm_frames.files import OsFiles
+from pm_frames.paths import shard_metrics_path
 
 S = 1_000_000_000
 
@@ -219,3 +221,55 @@ def test_metrics_that_are_written_in_turns_are_those_of_one_moment(
         for when, parts in told.items():
             [part] = [part for part in parts if part["shard_id"] == shard_id]
             assert part["frames"] == sum(stamp <= when for stamp in stamps)
+
+
+@pytest.mark.parametrize("end", ["duration", "fatal"])
+def test_a_shard_that_is_added_while_metrics_are_written_waits_for_the_next_ones(
+    tmp_path: Path, end: str
+) -> None:
+    """At the end of the run, a clean one or a fatal one, every shard of a beat has been told."""
+    shards = 2 * SHARDS_AT_ONCE + 10
+
+    def idle(shard_id: int) -> ShardSession:
+        return ShardSession(shard_id, (), caps=SubscribeCaps(), policies=session().policies)
+
+    def lines(shard_id: int) -> list[Any]:
+        text = shard_metrics_path(tmp_path, shard_id).read_text(encoding="utf-8")
+        return [json.loads(line)["hb_mono_ns"] for line in text.splitlines()]
+
+    async def turns(number: int) -> None:
+        """Return between two parts of the metrics of a beat."""
+        while not len(lines(0)) == number > len(lines(shards - 1)):
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        stamper = Stamper(lambda: round(clock() * S), lambda: 1)
+        recorder = Recorder(tmp_path, "r", shards=shards, stamper=stamper)
+        dial = Dial("ws://127.0.0.1:1/", 5.0, "test")
+        sessions = [idle(shard_id) for shard_id in range(shards)]
+        run = Run(recorder, sessions, dial, heartbeat_seconds=0.05, say=lambda text: None)
+        run.refresh_by(cast("Refresher", None), idle)
+        living = asyncio.ensure_future(run.live())
+        await turns(1)
+        recorder.adopt(recorder.make_shard(shards))
+        run.add_shard(shards)
+        await turns(2)
+        if end == "fatal":
+            run.fail(OSError(errno.ENOSPC, "No space left on device"))
+        else:
+            run.end(end)
+        ending = await living
+        assert ending.reason == end
+        if ending.fatal is None:
+            assert await run.conclude({}) is None
+        else:
+            await run.give_up(ending.fatal)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+    first = lines(0)
+    assert len(first) == (3 if end == "duration" else 2)
+    assert all(lines(shard_id) == first for shard_id in range(shards))
+    assert lines(shards) == first[1:]
+    text = (tmp_path / "metrics" / "global.ndjson").read_text(encoding="utf-8")
+    assert [json.loads(line)["hb_mono_ns"] for line in text.splitlines()] == first

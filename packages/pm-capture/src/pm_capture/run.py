@@ -251,6 +251,8 @@ class Run:
         recorder = self._recorder
         held_bytes = self._reserve.held_bytes
         self._reserve.release()
+        with contextlib.suppress(Exception):  # whatever the error is, it may be in these too
+            self._tell_rest()
         with contextlib.suppress(BundleError, ValueError):
             recorder.note("fatal", {"fatal_reason": fatal.reason, "fatal_message": fatal.message})
         recorder.abandon()
@@ -326,8 +328,7 @@ class Run:
         That takes a tenth of a millisecond a shard, so between a number of shards there is time to read;
         what is written is what it was at this moment.
         """
-        while self._telling is not None:
-            self._tell_some()  # a stall has held up that of the beat before
+        self._tell_rest()  # a stall has held up that of the beat before
         mono, wall = self._stamper.frames()
         beat = Beat(
             run_id=self._recorder.run_id,
@@ -338,7 +339,11 @@ class Run:
         self._telling = self._told(beat, last=last)
         self._tell_work_ns = 0
         self._tell_some()
-        while last and self._telling is not None:
+        if last:
+            self._tell_rest()
+
+    def _tell_rest(self) -> None:
+        while self._telling is not None:
             self._tell_some()
 
     def _tell_later(self) -> None:
@@ -364,7 +369,7 @@ class Run:
         recorder = self._recorder
         every_ns = 0 if last else self._guards.coverage_interval_ns
         before, facts = self._facts, [self._facts_of(link, every_ns) for link in self._links]
-        self._facts = facts
+        self._facts = facts.copy()  # a shard may be added while these are told
         self._beat_at = beat.mono_ns
         meters, reactions = recorder.meters_taken(), recorder.reactions_taken()
         extra = {
