@@ -95,7 +95,10 @@ def test_usage_errors_are_2() -> None:
     assert "none.toml: cannot be read" in call("--config", "none.toml").stderr
 
 
-def test_a_socks_proxy_that_cannot_be_spoken_is_2_before_a_run_begins(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["socks5h", "SOCKS5"])  # of a URL it is the same in capitals
+def test_a_socks_proxy_that_cannot_be_spoken_is_2_before_a_run_begins(
+    tmp_path: Path, scheme: str
+) -> None:
     without_socks = (
         "import sys\nsys.modules['python_socks'] = None\n"
         "from pm_capture.__main__ import main\nsys.exit(main(sys.argv[1:]))"
@@ -112,7 +115,7 @@ def test_a_socks_proxy_that_cannot_be_spoken_is_2_before_a_run_begins(tmp_path: 
         ],
         capture_output=True,
         text=True,
-        env={**clean(), "socks_proxy": "socks5h://me:secret@127.0.0.1:1", "no_proxy": ""},
+        env={**clean(), "socks_proxy": f"{scheme}://me:secret@127.0.0.1:1", "no_proxy": ""},
         timeout=WAIT_SECONDS,
         check=False,
     )

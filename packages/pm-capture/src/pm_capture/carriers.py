@@ -39,7 +39,7 @@ def check_proxy(url: str) -> None:
     proxy = None if transport.is_loopback(url) else get_proxy(parse_uri(url))
     if (
         proxy is not None
-        and proxy.startswith("socks")
+        and proxy.lower().startswith("socks")
         and importlib.util.find_spec("python_socks") is None
     ):
         raise SettingsError(
