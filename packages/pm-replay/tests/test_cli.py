@@ -109,6 +109,15 @@ def test_each_of_several_runs_has_outputs_of_its_own(
         with open_events(tmp_path / f"{run_dir.name}.pmev") as reader:
             assert sum(bool(event.seq) for event in reader) == line["canonical_events"]
         assert (tmp_path / f"{run_dir.name}.v").is_file()
+    # Two runs of one name, in different places, would write over one another.
+    (tmp_path / "elsewhere").mkdir()
+    namesake = runs[1].rename(tmp_path / "elsewhere" / runs[0].name)
+    kept = (tmp_path / f"{namesake.name}.pmev").read_bytes()
+    for flag in outputs[::2]:
+        arguments = [str(runs[0]), str(namesake), flag, str(tmp_path / "{run}.pmev"), "--force"]
+        assert main(arguments) == 2
+        assert f"two runs are named {namesake.name}" in capsys.readouterr().err
+    assert (tmp_path / f"{namesake.name}.pmev").read_bytes() == kept
 
 
 def test_jsonl_on_stdout_and_the_summary_on_stderr(made: Made) -> None:

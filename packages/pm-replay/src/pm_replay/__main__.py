@@ -154,8 +154,9 @@ def replay_runs(options: argparse.Namespace) -> Iterator[int]:
         yield from _follow_named_on_stdin(options)
         return
     runs = chosen_runs(options, stdin=sys.stdin, environment=os.environ)
-    if len(runs) > 1:
-        _refuse_several(options)
+    names: set[str] = set()
+    for run in runs:
+        _refuse_several(run, names, options)
     for run in runs:
         try:
             yield _replay_run(run, options)
@@ -166,9 +167,17 @@ def replay_runs(options: argparse.Namespace) -> Iterator[int]:
             yield error.exit_code
 
 
-def _refuse_several(options: argparse.Namespace) -> None:
-    for output in (options.events_out, options.verdicts):
-        if output is not None and RUN not in str(output):
+def _refuse_several(run: Path, names: set[str], options: argparse.Namespace) -> None:
+    """Raise `UsageError` if an output of this run is that of one before, and add its name to theirs."""
+    name = run.resolve().name
+    outputs = [one for one in (options.events_out, options.verdicts) if one is not None]
+    if outputs and name in names:
+        raise UsageError(
+            f"two runs are named {name}, and --events-out and --verdicts take one of them"
+        )
+    names.add(name)
+    for output in outputs:
+        if len(names) > 1 and RUN not in str(output):
             raise UsageError(
                 f"--events-out and --verdicts take one run, and there is another; {RUN} in a name of a file "
                 "stands for the name of each"
@@ -197,10 +206,11 @@ def _follow_named_on_stdin(options: argparse.Namespace) -> Iterator[int]:
     # to read; the second one finds `interrupts`, which it puts back.
     interrupts = Interrupts()
     with interrupts.installed(), first_interrupt_ignored():
-        for number, name in enumerate(names_from_stdin(sys.stdin)):
-            if number:
-                _refuse_several(options)
-            yield _replay_run(resolve_run(name, data_dir), options, interrupts)
+        names: set[str] = set()
+        for line in names_from_stdin(sys.stdin):
+            run = resolve_run(line, data_dir)
+            _refuse_several(run, names, options)
+            yield _replay_run(run, options, interrupts)
             interrupts.between()
 
 
