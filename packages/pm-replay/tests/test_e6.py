@@ -72,3 +72,10 @@ def test_the_shortest_text_is_that_of_the_number(text: str) -> None:
             shortest(text)
     else:
         assert shortest(text) == wanted
+
+
+def test_a_cache_keeps_no_text_that_could_be_of_any_length() -> None:
+    prices, sizes, stated = Prices(), Sizes(), Stated()
+    long = "9" * 1_000_000
+    assert (prices[long], sizes[long], stated[long]) == (BAD, BAD, -2)
+    assert len(prices) == len(sizes) == len(stated) == 0

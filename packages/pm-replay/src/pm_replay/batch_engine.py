@@ -207,8 +207,8 @@ class BatchEngine(Engine):
             if price > 0:
                 self._price_of[change.price] = price
             for text in (change.best_bid, change.best_ask):
-                if text is not None:
-                    self._stated_of[text] = self._stated[text]
+                if text is not None and (stated := self._stated[text]) >= NO_SIDE:
+                    self._stated_of[text] = stated
 
 
 # Unreadable by the decoder, of another number of changes, or with a token or text that is not known yet.

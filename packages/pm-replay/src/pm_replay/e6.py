@@ -70,9 +70,11 @@ class _Cache(dict[str, int]):
         return value if value <= self._limit else BAD
 
     def __missing__(self, text: str) -> int:
-        if len(self) >= self._entries_max:
-            self.clear()
-        value = self[text] = self.value(text)
+        value = self.value(text)
+        if len(text) <= _TEXT_MAX:  # none of the venue's is longer; a message may be of 64 MiB
+            if len(self) >= self._entries_max:
+                self.clear()
+            self[text] = value
         return value
 
 
