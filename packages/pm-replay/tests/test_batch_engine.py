@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from bundles import T0, FrameSpec, Made, Maker, book, change, compact, price_change, subscribed
 
+from pm_frames.events import Kind
 from pm_frames.layout import Flag
 from pm_replay.batch_engine import BatchEngine
 from pm_replay.decoder import PRICE_CHANGE_ENDS, UNREADABLE, decode_one
@@ -269,6 +270,19 @@ def test_usual_changes_are_taken_by_the_hot_path(make_bundle: Maker) -> None:
         frames.append((0, T0 + 200 + i, compact(price_change(one, two, ts=str(1790000000000 + i)))))
     made = make_bundle(frames, subscribed(*pair))
     assert assert_equal(made, Request()) == 49  # of the first, the texts were not known
+
+
+def test_both_sides_of_one_token_in_one_message_are_one_top(make_bundle: Maker) -> None:
+    frames = [(0, T0 + 100, compact(book("11", {"0.4": "1"}, {"0.6": "1"})))]
+    for i in range(5):
+        one = change("11", "0.45", str(i + 1), "BUY", bid="0.45", ask="0.55")
+        two = change("11", "0.55", str(i + 1), "SELL", bid="0.45", ask="0.55")
+        frames.append((0, T0 + 200 + i, compact(price_change(one, two, ts=str(1790000000000 + i)))))
+    made = make_bundle(frames, subscribed("11"))
+    assert assert_equal(made, Request()) == 0
+    assert [event.ask_px_e6 for event in made.events() if event.kind == Kind.TOB] == [
+        600_000, *[550_000] * 5,
+    ]  # fmt: skip
 
 
 def test_a_hole_in_what_was_salvaged_is_not_passed_over(make_bundle: Maker) -> None:

@@ -156,6 +156,17 @@ def test_changes_only_leaves_out_repeats_and_nothing_else(make_bundle: Maker) ->
     assert tops(Options(changes_only=True)) == [(400_000, 1_000_000, 600_000)]
 
 
+def test_the_same_top_is_told_again_after_a_break(make_bundle: Maker) -> None:
+    whole = compact(book("1", {"0.4": "1"}, {"0.6": "1"}))
+    lost = (T0 + 20, "disconnect", {"shard_id": 0, "connection": 1, "planned": False})
+    made = make_bundle(
+        [(0, T0 + 10, whole), (0, T0 + 15, whole), (0, T0 + 50, whole)],
+        [*subscribed("1"), lost, *subscribed("1", at=T0 + 30, connection=2)],
+    )
+    events = made.events(Request(options=Options(changes_only=True)))
+    assert [e.ts_recv_ns for e in events if e.kind == Kind.TOB] == [T0 + 10, T0 + 50]
+
+
 def test_a_crashed_run_is_read_to_its_last_whole_pair_and_said_to_be_crashed(made: Made) -> None:
     (made.path / "seal.json").unlink()
     frames = made.path / "capture" / "shard_00.frames"
