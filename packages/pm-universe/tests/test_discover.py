@@ -124,23 +124,6 @@ def test_of_a_venue_that_does_not_say_it_the_count_is_unknown(
     assert "how many markets 1 events have is not known" in found.notes[-1]
 
 
-def test_an_event_that_came_with_an_empty_list_has_not_said_how_many(
-    venue: Any, make_market: MakeMarket, make_page: Callable[..., bytes]
-) -> None:
-    _venue_of(venue, [_event(7, 4, make_market)], make_page, "/nowhere")
-    whole = venue.answer
-
-    def answer(asked: str, params: dict[str, list[str]]) -> Answer:
-        if asked == "/events/keyset":
-            return 200, {}, make_page([{"id": "7", "negRisk": True, "markets": []}], member="events")
-        found: Answer = whole(asked, params)
-        return found
-
-    venue.answer = answer
-    found = discover(venue.url, Wanted(max_markets=10))
-    assert {row.event_markets for row in found.selection.selected} == {None}
-
-
 def test_an_event_that_came_with_its_markets_is_not_asked_again(
     venue: Any, make_market: MakeMarket, make_page: Callable[..., bytes]
 ) -> None:

@@ -139,10 +139,7 @@ def parse(entry: Entry) -> Market | BadMarket:
 
 def members_of(event: object) -> tuple[str, int] | None:
     """Return the id of an event that came with its markets, and how many those are; else None."""
-    # An event without any is one whose markets were left out.
-    if not isinstance(event, dict) or not (
-        isinstance(markets := event.get("markets"), list) and markets
-    ):
+    if not isinstance(event, dict) or not isinstance(markets := event.get("markets"), list):
         return None
     event_id = text_of(event.get("id"))
     # What cannot be read is a market nonetheless, and a copy of one is not.
