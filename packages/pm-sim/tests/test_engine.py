@@ -185,6 +185,22 @@ def test_a_run_that_stops_as_planned_leaves_its_last_bids_to_mark_by(
     assert only(engine).marks() == {YES: None if mark is None else mark * CENT}
 
 
+def test_with_tops_alone_an_empty_side_is_a_level_that_is_gone() -> None:
+    data = Stream(depth=False).market()
+    for asks in ({50: 50}, {50: 50}, {}, {50: 50}):
+        data.book(YES, {40: 50}, asks)
+    steps = {1: [buy(50, 25)], 2: [buy(50, 25)], 4: [buy(50, 25)]}
+    assert [one.seq for one in fills(simulate(data.end(), plan(steps), lenses=(WORST,)))] == [1, 4]
+
+
+def test_a_book_that_is_closed_twice_before_the_end_must_be_known_between() -> None:
+    data = Stream().market().mirrored({40: 50}, {50: 50})
+    data.status(YES, State.PLANNED_CHANGE).status(YES, State.LIVE, State.PLANNED_CHANGE)
+    data.status(YES, State.PLANNED_CHANGE).status(YES, State.ENDED, State.PLANNED_CHANGE)
+    engine = simulate(data.end(), plan({1: [buy(50)]}))
+    assert only(engine).marks() == {YES: None}
+
+
 def test_a_mask_on_one_token_takes_fills_of_its_mirror_and_its_mark() -> None:
     data = Stream().market()
     for _ in range(3):
