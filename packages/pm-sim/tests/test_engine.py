@@ -30,7 +30,6 @@ from pm_sim import (
     Urgency,
 )
 from pm_sim.engine import Engine
-from pm_sim.fixed import ONE
 from pm_sim.lens import StrategyFailed
 from pm_sim.mask import Mask
 from pm_sim.orders import Reject, RejectReason
@@ -183,22 +182,6 @@ def test_a_run_that_stops_as_planned_leaves_its_last_bids_to_mark_by(
     data.status(YES, State.ENDED, State.PLANNED_CHANGE)
     engine = simulate(data.end(), plan({1: [buy(50)]}))
     assert only(engine).marks() == {YES: None if mark is None else mark * CENT}
-
-
-def test_with_tops_alone_an_empty_side_is_a_level_that_is_gone() -> None:
-    data = Stream(depth=False).market()
-    for asks in ({50: 50}, {50: 50}, {}, {50: 50}):
-        data.book(YES, {40: 50}, asks)
-    steps = {1: [buy(50, 25)], 2: [buy(50, 25)], 4: [buy(50, 25)]}
-    assert [one.seq for one in fills(simulate(data.end(), plan(steps), lenses=(WORST,)))] == [1, 4]
-
-
-def test_a_book_that_is_closed_twice_before_the_end_must_be_known_between() -> None:
-    data = Stream().market().mirrored({40: 50}, {50: 50})
-    data.status(YES, State.PLANNED_CHANGE).status(YES, State.LIVE, State.PLANNED_CHANGE)
-    data.status(YES, State.PLANNED_CHANGE).status(YES, State.ENDED, State.PLANNED_CHANGE)
-    engine = simulate(data.end(), plan({1: [buy(50)]}))
-    assert only(engine).marks() == {YES: None}
 
 
 def test_a_mask_on_one_token_takes_fills_of_its_mirror_and_its_mark() -> None:
@@ -487,38 +470,6 @@ def test_an_integer_of_a_kind_of_its_own_is_hashed_as_a_number() -> None:
     for name in ("intents", "fills"):
         assert getattr(only(first), name).hexdigest() == getattr(only(second), name).hexdigest()
     assert only(first).fills.count == 1
-
-
-@pytest.mark.parametrize("settled_later", [False, True])
-@pytest.mark.parametrize("token", ["t0", "t1"])
-def test_a_book_that_was_suspected_until_it_was_lost_is_no_mark(
-    token: str, settled_later: bool
-) -> None:
-    """The mask of a freeze ends where the connection is closed; that makes the frozen bid no better."""
-    data = Stream().market().market(1).mirrored({40: 50}, {50: 50}).mirrored({40: 50}, {50: 50})
-    frozen_from = data.now + 1
-    for one in (YES, NO):
-        data.status(one, State.PLANNED_CHANGE)
-    mask = Mask("x", {token: [(frozen_from, data.now)]})
-    for one in (YES, NO):
-        data.status(one, State.ENDED, State.PLANNED_CHANGE)
-    other = Resolution({"t2": ONE, "t3": PxE6(0)}, WALL + 10**12) if settled_later else None
-    resolutions, whole = [] if other is None else [other], data.end()
-    for mask_given, mark in ((mask, None), (None, 40 * CENT)):
-        engine = simulate(
-            whole, plan({1: [buy(50)]}), engine={"mask": mask_given, "resolutions": resolutions}
-        )
-        assert only(engine).marks() == {YES: mark}
-
-
-def test_a_market_that_was_over_before_it_is_told_is_settled_when_it_is() -> None:
-    data = Stream().market().mirrored({40: 50}, {50: 50}).mirrored({40: 50}, {50: 50})
-    over = Resolution({"t0": PxE6(0), "t1": ONE}, WALL - 1)
-    elsewhere = Resolution({"x": PxE6(0), "y": ONE}, WALL - 1)
-    engine = simulate(data.end(), plan({1: [buy(50)]}), engine={"resolutions": [over, elsewhere]})
-    assert fills(engine) == []
-    assert only(engine).rejects[RejectReason.MARKET_CLOSED] == 1
-    assert engine.counts["resolutions_passed_over"] == 1
 
 
 def test_a_strategy_that_raises_for_one_token_is_shown_no_other() -> None:
