@@ -136,3 +136,11 @@ def test_missing_events_are_found() -> None:
         stream.event(kind, YES, bid_px_e6=CENT, bid_sz_e6=SHARE)
         with pytest.raises(CorruptEvents, match="missing"):
             simulate(stream.end())
+
+
+def test_a_book_that_is_closed_twice_before_the_end_must_be_known_between() -> None:
+    data = Stream().market().mirrored({40: 50}, {50: 50})
+    data.status(YES, State.PLANNED_CHANGE).status(YES, State.LIVE, State.PLANNED_CHANGE)
+    data.status(YES, State.PLANNED_CHANGE).status(YES, State.ENDED, State.PLANNED_CHANGE)
+    engine = simulate(data.end(), lambda: Script({1: [buy(50)]}))
+    assert only(engine).marks() == {YES: None}

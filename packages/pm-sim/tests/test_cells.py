@@ -1,11 +1,17 @@
 """A result is named by what it depends on, and is there whole or not at all."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from streams import walk
 
+import pm_frames
+import pm_sim
 from pm_frames.command import UsageError
 from pm_frames.events import CorruptEvents
 from pm_sim.cells import Stream, checked_stream, compute, id_of, path_of, read_back
@@ -106,3 +112,30 @@ def test_a_strategy_that_raises_gives_a_result_that_is_not_ok(
 def test_the_code_has_one_name_in_one_process() -> None:
     assert code_version() == code_version()
     assert code_version().partition("+")[2].isalnum()
+
+
+@pytest.mark.parametrize(
+    "edited",
+    ["pm_sim/depth.py", "pm_sim/strategies/dutch_book.py", "pm_frames/events/slots.py",
+     "pm_frames/histogram.py", "pm_frames/continuity.py"],
+)  # fmt: skip
+def test_an_edit_of_one_line_is_another_code(tmp_path: Path, edited: str) -> None:
+    for package in (pm_sim, pm_frames):
+        assert package.__file__ is not None
+        folder = Path(package.__file__).parent
+        shutil.copytree(
+            folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+
+    def version() -> str:
+        command = "from pm_sim.code_version import code_version; print(code_version())"
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(
+            [sys.executable, "-c", command],
+            env=environment, capture_output=True, text=True, check=True, timeout=60,
+        ).stdout.strip()  # fmt: skip
+
+    assert version() == code_version()
+    with open(tmp_path / edited, "a", encoding="utf-8") as code:
+        code.write("# edited\n")
+    assert version() != code_version()

@@ -470,3 +470,19 @@ def test_an_integer_of_a_kind_of_its_own_is_hashed_as_a_number() -> None:
     for name in ("intents", "fills"):
         assert getattr(only(first), name).hexdigest() == getattr(only(second), name).hexdigest()
     assert only(first).fills.count == 1
+
+
+def test_a_strategy_that_raises_for_one_token_is_shown_no_other() -> None:
+    seen: list[int] = []
+
+    class Fails(Strategy):
+        def sees_token(self, facts: Any) -> bool:
+            return bool(1 // (facts.token - 2))
+
+        def on_top_of_book(self, ctx: Any, event: TopOfBook, *more: Any) -> None:
+            seen.append(event.token)
+
+    data = Stream().market().market(1).book(YES, {40: 50}, {50: 50})
+    data.book(2, {40: 50}, {50: 50}).book(YES, {40: 50}, {51: 50})
+    simulate(data.end(), Fails)
+    assert seen == [YES]

@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
-from simulated import Script, only, script, simulate
-from streams import CENT, MS, NO, SHARE, YES, Stream
+from simulated import Script, fills, only, script, simulate
+from streams import CENT, MS, NO, SHARE, WALL, YES, Stream
 
 from pm_frames.continuity import State
 from pm_frames.events import Kind, Side
 from pm_sim import Buy, Cancel, Convert, Merge, PxE6, Sell, Strategy, SzE6, Tif
 from pm_sim.allocator import Limits
 from pm_sim.exchange import QueueModel, Taint
-from pm_sim.fixed import CashE6
+from pm_sim.fixed import ONE, CashE6
+from pm_sim.orders import RejectReason
 from pm_sim.report import verdict
 from pm_sim.resolutions import Resolution
 from pm_sim.settings import CENTRAL, WORST, OnError
@@ -345,3 +346,25 @@ def test_with_tops_alone_a_restated_size_is_believed_by_the_central_lens(
     first = 10 if lens == CENTRAL else 5
     extra = 1 if lens == WORST else second  # half of what came on top
     assert only(engine).ledger.positions_e6() == {YES: (first + extra) * SHARE}
+
+
+def test_with_tops_alone_an_empty_side_is_a_level_that_is_gone() -> None:
+    data = Stream(depth=False).market()
+    for asks in ({50: 50}, {50: 50}, {}, {50: 50}):
+        data.book(YES, {40: 50}, asks)
+    steps = {1: [buy(50, 25)], 2: [buy(50, 25)], 4: [buy(50, 25)]}
+    assert [
+        one.seq for one in fills(simulate(data.end(), lambda: Script(steps), lenses=(WORST,)))
+    ] == [1, 4]
+
+
+def test_a_market_that_was_over_before_it_is_told_is_settled_when_it_is() -> None:
+    data = Stream().market().mirrored({40: 50}, {50: 50}).mirrored({40: 50}, {50: 50})
+    over = Resolution({"t0": PxE6(0), "t1": ONE}, WALL - 1)
+    elsewhere = Resolution({"x": PxE6(0), "y": ONE}, WALL - 1)
+    engine = simulate(
+        data.end(), lambda: Script({1: [buy(50)]}), engine={"resolutions": [over, elsewhere]}
+    )
+    assert fills(engine) == []
+    assert only(engine).rejects[RejectReason.MARKET_CLOSED] == 1
+    assert engine.counts["resolutions_passed_over"] == 1

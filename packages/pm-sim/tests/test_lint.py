@@ -146,6 +146,8 @@ def test_what_a_hook_may_do(line: str) -> None:
             "is on_top_of_book meant?",
         ),
         ("    def on_fill(self, ctx, fill): ...", "takes 4 arguments"),
+        ("    def see_token(self, facts): ...", "is sees_token meant?"),
+        ("    def sees_token(self, ctx, facts): ...", "takes 2 arguments"),
         ("    async def on_start(self, ctx): ...", "is async"),
         ("    seen = {}", "all lenses share"),
         ("    seen: dict[int, int] = dict()", "all lenses share"),
@@ -155,6 +157,11 @@ def test_hooks_that_are_none_and_state_that_is_shared(body: str, message: str) -
     [found] = lint("from pm_sim import Strategy\nclass Mine(Strategy):\n" + body + "\n")
     assert found.line == 3
     assert message in found.message
+
+
+def test_a_method_of_its_own_is_no_hook() -> None:
+    body = "from pm_sim import Strategy\nclass Mine(Strategy):\n    def seen(self, token): ...\n"
+    assert lint(body) == []
 
 
 def test_hooks_may_take_more_than_they_name() -> None:

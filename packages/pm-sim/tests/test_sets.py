@@ -95,6 +95,9 @@ def test_there_is_no_set_of_an_event_that_may_grow_or_is_none(facts: dict[str, A
         ([3, None, 3], False, False),
         ([None, None, None], True, True),
         ([None, 4, None], True, False),
+        ([0, 0, 0], False, False),  # counted something else
+        ([2, 2, 2], False, False),
+        ([None, 2, 2], True, False),
     ],
 )
 def test_a_set_has_as_many_markets_as_its_event(

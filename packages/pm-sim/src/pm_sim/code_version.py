@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import pm_frames.events
+import pm_frames
 import pm_sim
 
 DIGITS = 16
@@ -16,9 +16,9 @@ DIGITS = 16
 
 @cache
 def code_version() -> str:
-    """Return the version and a digest of the sources of the simulation and of the stream's reader."""
+    """Return the version and a digest of the sources of the simulation and of what it reads with."""
     digest = hashlib.sha256()
-    for module in (pm_sim, pm_frames.events):
+    for module in (pm_sim, pm_frames):
         assert module.__file__ is not None
         folder = Path(module.__file__).parent
         for path in sorted(

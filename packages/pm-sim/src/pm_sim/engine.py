@@ -17,7 +17,7 @@ from pm_sim.facts import Facts
 from pm_sim.fixed import PxE6, SzE6
 from pm_sim.lens import NEVER, Lens
 from pm_sim.markets import Market, Markets
-from pm_sim.mask import Mask, suspects
+from pm_sim.mask import Mask, doubts, suspects
 from pm_sim.orders import Fill
 from pm_sim.resolutions import Resolution
 from pm_sim.running import Running, market_state
@@ -86,6 +86,7 @@ class Engine:
                 self.facts,
                 self.books,
                 suspects(mask, self.markets),
+                doubts(mask, self.books, self.markets),
             )
             for name in settings.lenses
         ]
@@ -99,6 +100,7 @@ class Engine:
             _Settlement(self._mono(one.closed_wall_ns), number, one)
             for number, one in enumerate(resolutions)
         ]
+        self._untold: dict[str, Resolution] = {}  # that are due, by their first token
         heapq.heapify(self._settlements)
         self._regroup()
         self._look()
@@ -135,6 +137,9 @@ class Engine:
         for one in sorted(late):
             self._settle(one.resolution, one.due_ns)
         self._settlements.clear()
+        if self._untold:
+            self.counts["resolutions_passed_over"] += len(self._untold)
+            self._untold.clear()
 
     def _plain(self, block: bytes) -> None:  # noqa: C901 -- the hot loop: every call costs 5 %
         books, shown, make = self.books, self._shown, tuple.__new__
@@ -224,6 +229,10 @@ class Engine:
             if not market.is_open:
                 self._closed(market)
             self._tell_market(market)
+            for token in market.tokens:
+                early = self._untold.pop(self.markets.ids.get(token, ""), None)
+                if early is not None:
+                    self._settle(early, self.books.now_ns)
         self._look()
 
     def _stated(self, event: Event) -> Market | None:
@@ -344,6 +353,9 @@ class Engine:
             self._undefined(slot)
         told = [one for one in self._all if known is None or one[3].shows(one[0], known)]
         early = [one for one in told if one[0].strategy.sees_unsettled]
+        # One that has raised may be disabled now: it is in the lists of other tokens.
+        if sum(lens.disabled for lens in self.lenses) != self._disabled:
+            self._look()
         found = self._shown[token] = told, early, known
         return found
 
@@ -378,6 +390,10 @@ class Engine:
             for token, payout in resolution.payouts_e6.items()
             if token in numbers
         }
+        if not payouts and self.end is None:
+            # It was closed before the stream tells of it; most are of markets of which it never does.
+            self._untold[next(iter(resolution.payouts_e6))] = resolution
+            return
         market = self.markets.of(next(iter(payouts))) if payouts else None
         if market is None or market.payouts_e6 is not None or set(market.tokens) != set(payouts):
             self.counts["resolutions_passed_over"] += 1

@@ -54,13 +54,18 @@ class Lens:
         facts: Facts,
         books: Books,
         masked: Callable[[int, int], bool],
+        doubted: Callable[[int], bool],
     ) -> None:
-        """Open the account. `masked`: whether a hindsight mask covers a token at a time."""
+        """Open the account.
+
+        `masked`: whether a hindsight mask covers a token at a time; `doubted`: whether it covers the last top.
+        """
         worst = name == WORST
         self.name = name
         self.settings = settings
         self.facts = facts
         self.books = books
+        self._doubted = doubted
         self.ledger = Ledger(settings.cash_e6)
         self.terms = _terms(settings, masked, worst=worst)
         self.depth = Depth(
@@ -417,7 +422,7 @@ class Lens:
             believed = (
                 self.books.is_markable(token)
                 and not self.books.is_crossed(token, complement)
-                and not self.terms.masked(token, self.books.now_ns)
+                and not self._doubted(token)
             )
             bids = self.depth.reachable(token, SELL, PxE6(1)) if believed else []
             marks[token] = bids[0].px_e6 if bids else None

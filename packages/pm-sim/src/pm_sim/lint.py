@@ -41,10 +41,11 @@ _MUTATORS: Final = frozenset({
     "sort", "update",
 })  # fmt: skip
 _CONTAINERS: Final = frozenset({"list", "dict", "set", "defaultdict", "deque", "Counter"})
+_ASKED: Final = ("on_", "sees_token")
 _HOOKS: Final[dict[str, int]] = {
     name: len(inspect.signature(getattr(Strategy, name)).parameters)
     for name in dir(Strategy)
-    if name.startswith("on_")
+    if name.startswith(_ASKED)
 }
 
 
@@ -261,7 +262,7 @@ class _Checker(ast.NodeVisitor):
     def _hook(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         if isinstance(node, ast.AsyncFunctionDef):
             self._add(node, "hook", f"{node.name} is async; hooks are generators or plain methods")
-        if not node.name.startswith("on_"):
+        if not (node.name.startswith("on_") or get_close_matches(node.name, _ASKED, 1, 0.8)):
             return
         if node.name not in _HOOKS:
             near = get_close_matches(node.name, _HOOKS, 1)
@@ -287,7 +288,7 @@ class _Checker(ast.NodeVisitor):
     def _function(self, node: ast.AST, given: ast.arguments) -> None:
         names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
         before = self._handed
-        is_hook = str(getattr(node, "name", "")).startswith("on_")
+        is_hook = str(getattr(node, "name", "")).startswith(_ASKED)
         # In other methods the context is known by its name.
         self._handed = before | (
             {one for one in names if one != "self"} if is_hook else {"ctx"} & set(names)

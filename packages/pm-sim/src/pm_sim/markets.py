@@ -155,18 +155,17 @@ class Markets:
         """Return the markets of a neg-risk set if buying all of them is sure to pay 1, else None.
 
         Not if the set is augmented (outcomes may be added), if a market of it is not open, if fewer than two
-        are known, or fewer than the event has: a stream cannot tell what it leaves out, the universe can.
+        are known, or not as many as the event has: a stream cannot tell what it leaves out, the universe can.
         """
         members = self.sets.get(set_id, [])
         if len(members) < 2 or any(one.is_augmented or not one.is_open for one in members):
             return None
         counts = {one.event_markets for one in members}
-        if None in counts and self._accepts_uncounted:
-            counts.discard(None)
-            counts.add(0)
-        if any(count is None or count > len(members) for count in counts):
+        stated = [count for count in counts if count is not None]
+        if len(stated) < len(counts) and not self._accepts_uncounted:
             return None
-        return list(members)
+        # A number below what is told has counted something else: it says nothing of what is left out.
+        return list(members) if not stated or max(stated) == len(members) else None
 
     def __iter__(self) -> Iterator[Market]:
         """Go over the markets in the order of their first META."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from pm_frames.command import UsageError
 from pm_frames.errors import MissingFile
+from pm_sim.books import Books
 from pm_sim.markets import Markets
 
 FORMAT: Final = "pm-mask-1"
@@ -35,13 +36,34 @@ class Mask:
             for token, of in intervals.items()
         }
 
-    def covers(self, token_id: str, at_ns: int) -> bool:
-        """Say whether a token is suspected at a moment."""
+    def covers(self, token_id: str, at_ns: int, since_ns: int | None = None) -> bool:
+        """Say whether a token is suspected at a moment, or was at any since another moment."""
         starts = self._starts.get(token_id)
         if starts is None:
             return False
         at = bisect_right(starts, at_ns) - 1
-        return at >= 0 and at_ns < self._stops[token_id][at]
+        since_ns = at_ns if since_ns is None else since_ns
+        return at >= 0 and since_ns < self._stops[token_id][at]
+
+
+def doubts(mask: Mask | None, books: Books, markets: Markets) -> Callable[[int], bool]:
+    """Return what says whether the last top of a token, or of its market, was suspected ever since it was told.
+
+    An interval also ends where the token leaves the live state: that tells no top that is better.
+    """
+    if mask is None:
+        return lambda token: False
+
+    def doubted(token: int) -> bool:
+        market = markets.by_token.get(token)
+        tokens = (token,) if market is None else market.tokens
+        tops = books.tops
+        return any(
+            mask.covers(markets.ids[one], books.now_ns, tops[one][1] if one in tops else -1)
+            for one in tokens
+        )
+
+    return doubted
 
 
 def suspects(mask: Mask | None, markets: Markets) -> Callable[[int, int], bool]:
