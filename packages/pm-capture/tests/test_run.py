@@ -228,7 +228,7 @@ def test_a_shard_that_is_added_while_metrics_are_written_waits_for_the_next_ones
     tmp_path: Path, end: str
 ) -> None:
     """At the end of the run, a clean one or a fatal one, every shard of a beat has been told."""
-    shards = 2 * SHARDS_AT_ONCE + 10
+    shards = 8 * SHARDS_AT_ONCE + 10
 
     def idle(shard_id: int) -> ShardSession:
         return ShardSession(shard_id, (), caps=SubscribeCaps(), policies=session().policies)
