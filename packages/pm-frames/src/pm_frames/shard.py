@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES: Final = (
     1 << 16
 )  # read at once for `blocks`: the blocks of all shards should fit into caches
-BLOCK_FRAMES: Final = 1024
+BLOCK_FRAMES: Final = 256
 
 
 class Shard:
