@@ -1,9 +1,10 @@
-"""nautilus_trader's own work for the frames of a bundle: its Polymarket parser, its books, its quote ticks.
+"""nautilus_trader's own work for the frames of a bundle: the handlers of its Polymarket data client.
 
     python tools/bench/nautilus_replay.py RUN [FRAMES]
 
-Prints {frames, quotes, cpu_s}. What its data client does for each message (decode, delta, apply, best levels,
-QuoteTick), without its socket, its message bus and its cache; reading and checking of our frames is not counted.
+Prints {frames, quotes, cpu_s}. The peer's code runs as it is, from the raw message to its books, deltas and quote
+ticks, with its instruments in its own cache; there is no socket, and what would go to its message bus is counted.
+Reading and checking of our frames is not counted.
 """
 
 import json
@@ -11,84 +12,54 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
+from types import SimpleNamespace
 
 import msgspec
 from nautilus_trader.adapters.polymarket.common.parsing import parse_polymarket_instrument
-from nautilus_trader.adapters.polymarket.schemas.book import PolymarketBookSnapshot
+from nautilus_trader.adapters.polymarket.data import PolymarketDataClient
 from nautilus_trader.adapters.polymarket.websocket.types import MARKET_WS_MESSAGE
-from nautilus_trader.core.datetime import millis_to_nanos
-from nautilus_trader.model.book import OrderBook
-from nautilus_trader.model.data import BookOrder, OrderBookDelta, OrderBookDeltas, QuoteTick
-from nautilus_trader.model.enums import BookAction, BookType, OrderSide, RecordFlag
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import LiveClock
+from nautilus_trader.model.data import QuoteTick
 
 from pm_frames import open_bundle
 
 
-class Books:
-    """One book for each token, as the data client keeps them."""
+class Client:
+    """What the handlers of the data client find on it; everybody subscribes to books and quotes."""
 
-    def __init__(self) -> None:
-        self.decode = msgspec.json.Decoder(MARKET_WS_MESSAGE).decode
-        self.instruments: dict[str, object] = {}
-        self.books: dict[str, OrderBook] = {}
-        self.quotes = 0
+    _handle_raw_ws_message = PolymarketDataClient._handle_raw_ws_message
+    _handle_ws_message = PolymarketDataClient._handle_ws_message
+    _handle_book_snapshot = PolymarketDataClient._handle_book_snapshot
+    _handle_deltas = PolymarketDataClient._handle_deltas
+    _handle_quotes = PolymarketDataClient._handle_quotes
+    _handle_quote = PolymarketDataClient._handle_quote
 
-    def frame(self, payload: bytes) -> None:
-        message = self.decode(payload)
-        if isinstance(message, PolymarketBookSnapshot):
-            instrument = self.instrument(message.market, message.asset_id)
-            deltas = message.parse_to_snapshot(instrument=instrument, ts_init=0)
-            book = OrderBook(instrument.id, book_type=BookType.L2_MBP)
-            book.apply_deltas(deltas)
-            self.books[message.asset_id] = book
-            self.quote(instrument, book, message.timestamp)
-            return
-        for change in message.price_changes:
-            instrument = self.instrument(message.market, change.asset_id)
-            order = BookOrder(
-                side=OrderSide.BUY if change.side.value == "BUY" else OrderSide.SELL,
-                price=instrument.make_price(float(change.price)),
-                size=instrument.make_qty(float(change.size)),
-                order_id=0,
-            )
-            delta = OrderBookDelta(
-                instrument_id=instrument.id,
-                action=BookAction.UPDATE if order.size > 0 else BookAction.DELETE,
-                order=order,
-                flags=RecordFlag.F_LAST,
-                sequence=0,
-                ts_event=millis_to_nanos(float(message.timestamp)),
-                ts_init=0,
-            )
-            book = self.books[change.asset_id]
-            book.apply(OrderBookDeltas(instrument.id, [delta]))
-            self.quote(instrument, book, message.timestamp)
-
-    def quote(self, instrument: object, book: OrderBook, timestamp: str) -> None:
-        bid, ask = book.best_bid_price(), book.best_ask_price()
-        if bid is None or ask is None:
-            return
-        QuoteTick(
-            instrument_id=instrument.id,
-            bid_price=bid,
-            ask_price=ask,
-            bid_size=book.best_bid_size(),
-            ask_size=book.best_ask_size(),
-            ts_event=millis_to_nanos(float(timestamp)),
-            ts_init=0,
+    def __init__(self, tokens: set[tuple[str, str]]) -> None:
+        self._decoder_market_msg = msgspec.json.Decoder(MARKET_WS_MESSAGE)
+        self._cache = Cache()
+        self._clock = LiveClock()
+        self._config = SimpleNamespace(
+            compute_effective_deltas=False, drop_quotes_missing_side=True
         )
-        self.quotes += 1
-
-    def instrument(self, condition_id: str, token_id: str) -> object:
-        known = self.instruments.get(token_id)
-        if known is None:
+        self._local_books: dict = {}
+        self._last_quotes: dict = {}
+        self._pending_snapshot_after_tick_change: set = set()
+        self.quotes = 0
+        for condition_id, token_id in tokens:
             info = {
                 "condition_id": condition_id, "question": "?", "minimum_tick_size": 0.001,
                 "end_date_iso": "2030-01-01", "maker_base_fee": 0, "taker_base_fee": 0,
             }  # fmt: skip
-            known = parse_polymarket_instrument(info, token_id, "Yes", ts_init=0)
-            self.instruments[token_id] = known
-        return known
+            self._cache.add_instrument(
+                parse_polymarket_instrument(info, token_id, "Yes", ts_init=0)
+            )
+
+    def is_subscribed_quote_ticks(self, _: object) -> bool:
+        return True
+
+    def _handle_data(self, data: object) -> None:
+        self.quotes += isinstance(data, QuoteTick)
 
 
 def payloads(run: str) -> Iterator[bytes]:
@@ -96,13 +67,15 @@ def payloads(run: str) -> Iterator[bytes]:
 
 
 def main() -> None:
-    books = Books()
     some = list(islice(payloads(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None))
+    books = [json.loads(payload) for payload in some if b'"event_type":"book"' in payload]
+    client = Client({(book["market"], book["asset_id"]) for book in books})
     begun = time.process_time()
     for payload in some:
-        books.frame(payload)
+        client._handle_raw_ws_message(payload)
     spent = time.process_time() - begun
-    print(json.dumps({"frames": len(some), "quotes": books.quotes, "cpu_s": spent}))
+    assert len(client._local_books) == len(books), "a handler of the peer has failed"
+    print(json.dumps({"frames": len(some), "quotes": client.quotes, "cpu_s": spent}))
 
 
 if __name__ == "__main__":

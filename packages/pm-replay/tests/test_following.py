@@ -164,6 +164,22 @@ def test_events_come_while_the_run_is_written_and_are_those_of_later(
     assert json.loads(later.err)["follow"] is None
 
 
+def test_a_run_that_cannot_be_opened_is_not_the_last_one(
+    writer: Writer, follow: Any, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "manifest.json").write_text("{")
+    (bad / "runlog.ndjson").touch()
+    writer.do("begin", "change", "seal")
+    writer.end()
+    following = follow()
+    out, err = following.communicate(f"{bad}\n{tmp_path / 'run'}\n".encode(), timeout=60)
+    assert following.returncode == 4
+    assert json.loads(out)["run_id"] == "run"
+    assert b"manifest.json" in err
+
+
 def test_a_run_has_begun_when_its_runlog_has(writer: Writer, tmp_path: Path) -> None:
     waited: list[str] = []
 

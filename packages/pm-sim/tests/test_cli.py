@@ -112,6 +112,8 @@ def test_streams_that_are_not_whole_are_never_ok(tmp_path: Path) -> None:
         (["--mode", "live"], "--follow"),
         (["--cash", "x"], "--cash"),
         (["--order-latency-ms", "-5"], "latency"),
+        (["--fee-bps", "10001"], "above 10000"),
+        (["--slippage-bps", "10001"], "above 10000"),
     ],
 )
 def test_bad_usage_is_two_and_says_what(tmp_path: Path, flags: list[str], words: str) -> None:

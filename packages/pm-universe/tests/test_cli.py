@@ -1,6 +1,7 @@
 """The program as a process: exit codes, what stands on which stream, what is left on disk."""
 
 import hashlib
+import importlib.util
 import json
 import os
 import socket
@@ -224,6 +225,22 @@ def test_a_slow_reader_gets_every_line(
     environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, timeout=60, check=False)
     assert (done.returncode, done.stdout.count(b"\n")) == (0, 500)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [("ftp://localhost:1", b"ftp"), ("http://[::1", b"port")]
+    + [("socks5://localhost:1", b"socksio")] * (importlib.util.find_spec("socksio") is None),
+)
+def test_a_proxy_that_cannot_be_spoken_to_is_two(proxy: str, words: bytes) -> None:
+    command = [sys.executable, "-m", "pm_universe", "discover"]
+    command += ["--gamma-base-url", "http://gamma.invalid"]
+    environment = {name: each for name, each in os.environ.items() if "proxy" not in name.lower()}
+    environment["ALL_PROXY"] = proxy
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert words in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")

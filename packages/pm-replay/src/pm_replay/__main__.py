@@ -158,13 +158,7 @@ def replay_runs(options: argparse.Namespace) -> Iterator[int]:
     for run in runs:
         _refuse_several(run, names, options)
     for run in runs:
-        try:
-            yield _replay_run(run, options)
-        except UsageError:
-            raise  # what was asked for cannot be, of whichever run
-        except BundleError as error:
-            print(f"pm-replay: {error}", file=sys.stderr)
-            yield error.exit_code
+        yield _code_of(run, options)
 
 
 def _refuse_several(run: Path, names: set[str], options: argparse.Namespace) -> None:
@@ -210,8 +204,19 @@ def _follow_named_on_stdin(options: argparse.Namespace) -> Iterator[int]:
         for line in names_from_stdin(sys.stdin):
             run = resolve_run(line, data_dir)
             _refuse_several(run, names, options)
-            yield _replay_run(run, options, interrupts)
+            yield _code_of(run, options, interrupts)
             interrupts.between()
+
+
+def _code_of(run: Path, options: argparse.Namespace, interrupts: Interrupts | None = None) -> int:
+    """Replay a run and return its exit code: also where it cannot be opened, for others may follow."""
+    try:
+        return _replay_run(run, options, interrupts)
+    except UsageError:
+        raise  # what was asked for cannot be, of whichever run
+    except BundleError as error:
+        print(f"pm-replay: {error}", file=sys.stderr)
+        return error.exit_code
 
 
 def _replay_run(

@@ -16,7 +16,7 @@ PX_ONE_E6: Final = 1_000_000
 _POWERS: Final = tuple(int(10**power) for power in range(7))
 _DECIMAL: Final = re.compile(r"(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?", re.ASCII)
 _SHORTEST: Final = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{0,5}[1-9])?", re.ASCII)
-_TEXT_MAX: Final = 64  # characters; no price or size of the venue comes near
+TEXT_MAX: Final = 64  # characters that are kept; no price or size of the venue comes near
 
 
 def to_e6(text: str) -> int:
@@ -27,16 +27,16 @@ def to_e6(text: str) -> int:
     if 0 < len(whole) <= 12 and len(part) <= 6 and digits_text.isdecimal() and text.isascii():
         return int(digits_text) * _POWERS[6 - len(part)]
     match = _DECIMAL.fullmatch(text)
-    if match is None or len(text) > _TEXT_MAX or not (match[1] or match[2]):
-        raise ValueError(f"not a decimal number: {text[:_TEXT_MAX]!r}")
+    if match is None or len(text) > TEXT_MAX or not (match[1] or match[2]):
+        raise ValueError(f"not a decimal number: {text[:TEXT_MAX]!r}")
     part = match[2] or ""
     digits = int((match[1] or "") + part)
     shift = int(match[3] or "0") + 6 - len(part)
     if shift >= 0:
-        if digits and shift > _TEXT_MAX:
+        if digits and shift > TEXT_MAX:
             raise ValueError(f"too large: {text!r}")
         return digits * int(10**shift) if digits else 0
-    if -shift > 2 * _TEXT_MAX:
+    if -shift > 2 * TEXT_MAX:
         return 0
     # Half up: add half of the unit that is cut, then cut.
     unit = int(10**-shift)
@@ -71,7 +71,7 @@ class _Cache(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         value = self.value(text)
-        if len(text) <= _TEXT_MAX:  # none of the venue's is longer; a message may be of 64 MiB
+        if len(text) <= TEXT_MAX:  # none of the venue's is longer; a message may be of 64 MiB
             if len(self) >= self._entries_max:
                 self.clear()
             self[text] = value

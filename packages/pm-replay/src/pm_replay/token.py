@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pm_frames.continuity import State
 from pm_replay.book import L2
+from pm_replay.e6 import TEXT_MAX
 from pm_replay.messages import Change
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ class Market:
         self.trade_prices: list[str] = []
 
     def traded(self, price: str) -> None:
-        """Take note of a trade price, the newest first."""
+        """Take note of a trade price, the newest first; a text that is too long for one is none."""
+        if len(price) > TEXT_MAX:
+            return
         if price in self.trade_prices:
             self.trade_prices.remove(price)
         self.trade_prices.insert(0, price)

@@ -55,6 +55,15 @@ class EndlessListing(RemoteError):
     """The pages repeat, or there are more of them than the page limit."""
 
 
+class BadProxy(UniverseError):
+    """The environment names a proxy that cannot be spoken to: SOCKS without its package, or no proxy at all."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the proxy of the environment cannot be used: {problem}")
+
+
 class NothingSelected(UniverseError):
     """The listing was read to its end and no market of it qualifies."""
 

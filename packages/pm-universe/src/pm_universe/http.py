@@ -14,7 +14,7 @@ import aiolimiter
 import httpx2
 import stamina
 
-from .errors import RemoteError, Unreachable
+from .errors import BadProxy, RemoteError, Unreachable
 from .query import Page, Query, Request, Wait
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -81,12 +81,18 @@ class _Fetcher:
             patience.page_timeout_seconds, connect=patience.connect_timeout_seconds
         )
         host = urlsplit(first.url).hostname
-        async with httpx2.AsyncClient(
-            timeout=timeout,
-            headers={"user-agent": user_agent, "accept": "application/json"},
-            # A proxy of the environment cannot know what listens on our own machine.
-            trust_env=host not in LOOPBACK,
-        ) as client:
+        try:
+            made = httpx2.AsyncClient(
+                timeout=timeout,
+                headers={"user-agent": user_agent, "accept": "application/json"},
+                # A proxy of the environment cannot know what listens on our own machine.
+                trust_env=host not in LOOPBACK,
+            )
+        except ImportError as error:
+            raise BadProxy("SOCKS needs socksio: pip install socksio") from error
+        except (ValueError, httpx2.InvalidURL) as error:
+            raise BadProxy(str(error)) from error
+        async with made as client:
             try:
                 async with asyncio.timeout(patience.total_timeout_seconds):
                     while (request := self._query.next_request()) is not None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pm_sim.fixed import BPS
+
 EPILOG = """\
 Two lenses are simulated in one pass. The headline is the worst one: half of the displayed size, the dearer of
 flat fees and the venue's, and no fill on a book that is in doubt.
@@ -141,8 +143,8 @@ def add_account_arguments(group: Any) -> None:
     add = group.add_argument
     add("--lens", choices=("both", "worst", "central"), default="both", help="(default both)")
     add("--cash", default="1000", metavar="USD", help="of the account (default 1000)")
-    add("--fee-bps", type=count, default=100, metavar="N", help="flat fee (default 100)")
-    add("--slippage-bps", type=count, default=0, metavar="N", help="worst lens (default 0)")
+    add("--fee-bps", type=bps, default=100, metavar="N", help="flat fee (default 100)")
+    add("--slippage-bps", type=bps, default=0, metavar="N", help="worst lens (default 0)")
     add(
         "--order-latency-ms", default="100", metavar="N|FILE",
         help="until an order arrives: constant, or a histogram to draw from (default 100)",
@@ -168,6 +170,13 @@ def add_account_arguments(group: Any) -> None:
     add("--resolutions", type=Path, metavar="FILE", help="how markets ended (pm-universe)")
     add("--resolutions-uma-only", action="store_true", help="leave out what only prices say")
     add("--mask", type=Path, metavar="FILE", help="suspected freezes (pm-audit), in hindsight")
+
+
+def bps(text: str) -> int:
+    """Read basis points, 10000 at most: more than all of it cannot be taken. ArgumentTypeError."""
+    if count(text) > BPS:
+        raise argparse.ArgumentTypeError(f"above {BPS}: {text!r}")
+    return int(text)
 
 
 def count(text: str) -> int:
