@@ -12,14 +12,14 @@ from struct import Struct
 from typing import Any, Final
 
 from pm_frames.continuity import State
-from pm_frames.events import Kind, Settled
+from pm_frames.events import NONE, Kind, Settled
 from pm_frames.events.slots import BATCH_END, SETTLED_SHIFT, SLOT
 from pm_frames.layout import Flag
 from pm_frames.rows import FrameRow
-from pm_replay.decoder import PRICE_CHANGE_ENDS, UNREADABLE, decode_price_change
+from pm_replay.decoder import PRICE_CHANGE_ENDS, UNREADABLE, decode_quick_change
 from pm_replay.e6 import NO_SIDE
 from pm_replay.engine import Engine
-from pm_replay.messages import Change
+from pm_replay.messages import Stating
 from pm_replay.token import Token
 
 _BREAK: Final = int(Flag.FIRST | Flag.SALVAGED)
@@ -48,8 +48,8 @@ class BatchEngine(Engine):
         # First token of a frame to both.
         self._pair_of: dict[str, tuple[Token, Token]] = {}
         # As `_prices` and `_stated`, but plain: a text that is not there yet makes a frame unusual.
-        self._price_of: dict[str | None, int] = {}
-        self._stated_of: dict[str | None, int] = {}
+        self._price_of: dict[str, int] = {}
+        self._stated_of: dict[str, int] = {}
 
     def feed(self, rows: Sequence[FrameRow]) -> None:  # noqa: C901, PLR0915
         """Feed rows of frames, in merge order; stops where `full` becomes true."""
@@ -60,11 +60,12 @@ class BatchEngine(Engine):
             self._pair_of, self._price_of, self._stated_of, self._sizes, self._times,
         )  # fmt: skip
         last_stamp = self._last_stamp
-        every = self.oracles.sample_every or _NEVER
         serial, seq = self._serial, self.seq
+        sampled = self._next_sampled()
+        text, ts = "", NONE
         events: list[bytes] = []
         tell = events.append
-        taken = agreed = 0
+        taken = turned = 0
 
         for row in rows:
             mono, shard, ordinal, flags, payload = row
@@ -72,7 +73,7 @@ class BatchEngine(Engine):
             usual = payload.endswith(PRICE_CHANGE_ENDS)
             if usual:
                 try:
-                    message = decode_price_change(payload)
+                    message = decode_quick_change(payload)
                     one, two = message.price_changes
                     first, second = pair_of[one.asset_id]
                     price, other_price = price_of[one.price], price_of[two.price]
@@ -88,9 +89,8 @@ class BatchEngine(Engine):
                         and second.token_id == two.asset_id
                         and (size := size_of[one.size]) >= 0
                         and (other_size := size if two.size == one.size else size_of[two.size]) >= 0
-                        and ((is_bid := one.side == "BUY") or one.side == "SELL")
-                        and two.side == ("SELL" if is_bid else "BUY")
-                        and (serial + _SERIALS) % every != 0
+                        and one.side != two.side
+                        and serial < sampled
                         and not flags & _BREAK
                     )
             if not usual:
@@ -100,6 +100,7 @@ class BatchEngine(Engine):
                 self._serial, self.seq = serial, seq
                 self.frame(*row)
                 serial, seq = self._serial, self.seq
+                sampled = self._next_sampled()
                 if message is not None:
                     self._learn(message.price_changes)
                 continue
@@ -108,11 +109,10 @@ class BatchEngine(Engine):
             serial += _SERIALS
             seq += 2
             last_stamp[shard] = mono
-            text = message.timestamp
-            ts = times.get(text)
-            if ts is None:
-                ts = self._time(text)
-
+            if message.timestamp != text or ts < 0:
+                text = message.timestamp
+                known = times.get(text)
+                ts = self._time(text) if known is None else known
             if ts < first.ts or ts < second.ts:
                 self._in_time(first, ts)
                 self._in_time(second, ts)
@@ -120,12 +120,11 @@ class BatchEngine(Engine):
 
             # What was told before is judged where another engine batch begins.
             if (
-                first.group_settled == second.group_settled == _SETTLED
-                and one.hash != first.change.hash
-                and two.hash != second.change.hash
+                one.hash == first.change.hash
+                or two.hash == second.change.hash
+                or not first.group_settled == second.group_settled == _SETTLED
             ):
-                agreed += 2
-            else:
+                turned += 1
                 self._turn(first, one, text)
                 self._turn(second, two, text)
             first.group_text = second.group_text = text
@@ -134,7 +133,7 @@ class BatchEngine(Engine):
             first.mark = second.mark = serial
             first.group_frame = second.group_frame = ordinal
 
-            if is_bid:
+            if one.side == "BUY":
                 buyer, bid_change, bid_price, bid_size = first, one, price, size
                 seller, ask_change, ask_price, ask_size = second, two, other_price, other_size
             else:
@@ -184,16 +183,21 @@ class BatchEngine(Engine):
         self.frames += taken
         self.quick += taken
         self.decoder.fast += taken
-        self.oracles.agree += agreed
+        self.oracles.agree += 2 * (taken - turned)
 
-    def _turn(self, token: Token, change: Change, text: str) -> None:
+    def _next_sampled(self) -> int:
+        """Return from which serial on a message may be one of the sample, which the readable path takes."""
+        every = self.oracles.sample_every
+        return (self._serial // every + 1) * every - _SERIALS if every else _NEVER
+
+    def _turn(self, token: Token, change: Stating, text: str) -> None:
         """Judge what was told of a token if this change belongs to another engine batch."""
         if change.hash != token.change.hash or text != token.group_text:
             self.oracles.close_group(token, sampled=False)
         elif token.group_settled == _UNSETTLED:
             self.oracles.unsettled(token)
 
-    def _learn(self, changes: Sequence[Change]) -> None:
+    def _learn(self, changes: Sequence[Stating]) -> None:
         """Make tokens and texts known that were read for the first time, so that the next such frame is quick."""
         if len(changes) == 2:
             first, second = (self.registry.tokens.get(each.asset_id) for each in changes)
@@ -207,7 +211,7 @@ class BatchEngine(Engine):
             if price > 0:
                 self._price_of[change.price] = price
             for text in (change.best_bid, change.best_ask):
-                if text is not None and (stated := self._stated[text]) >= NO_SIDE:
+                if (stated := self._stated[text]) >= NO_SIDE:
                     self._stated_of[text] = stated
 
 

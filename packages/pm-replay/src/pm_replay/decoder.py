@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from pm_replay import lenient
-from pm_replay.messages import Book, Fast, Message, PriceChange
+from pm_replay.messages import Book, Fast, Message, PriceChange, QuickChange
 from pm_replay.sentinel import SAMPLE_BYTES, Sentinel
 
 _KEEPALIVES: Final = frozenset({b"PONG", b"PING"})
@@ -30,6 +30,7 @@ PRICE_CHANGE_ENDS: Final = (
 _BOOK_TYPE: Final = b'"event_type":"book"'
 _BOOK_TYPE_FROM: Final = -96  # a book has two short fields after its levels
 decode_price_change = msgspec.json.Decoder(PriceChange).decode
+decode_quick_change = msgspec.json.Decoder(QuickChange).decode
 _decode_book = msgspec.json.Decoder(Book).decode
 _decode_any = msgspec.json.Decoder(Fast).decode
 _decode_list = msgspec.json.Decoder(list[Fast]).decode

@@ -7,7 +7,7 @@ goes through `pm_replay.lenient`, which makes the same structs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -57,6 +57,28 @@ class PriceChange(
 
     market: str
     price_changes: list[Change]
+    timestamp: str
+
+
+class Stating(Struct, gc=False, forbid_unknown_fields=True):
+    """A `Change` that has everything, with a side that is one: decoded in nine tenths of the time."""
+
+    asset_id: str
+    price: str
+    size: str
+    side: Literal["BUY", "SELL"]
+    hash: str
+    best_bid: str
+    best_ask: str
+
+
+class QuickChange(
+    Struct, tag_field="event_type", tag="price_change", gc=False, forbid_unknown_fields=True
+):
+    """A `PriceChange` all of whose changes are such."""
+
+    market: str
+    price_changes: list[Stating]
     timestamp: str
 
 

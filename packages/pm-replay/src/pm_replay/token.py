@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pm_frames.continuity import State
 from pm_replay.book import L2
 from pm_replay.e6 import TEXT_MAX
-from pm_replay.messages import Change
+from pm_replay.messages import Change, Stating
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,9 @@ class Token(L2):
         # Where the whole book came from that the levels are built on; -1: they are not those of the venue.
         self.shard = -1
         self.mark = 0  # serial of the message that touched this token last
-        self.change = _NO_CHANGE  # the last one, with the hash of a whole book that came after it
+        self.change: Change | Stating = (
+            _NO_CHANGE  # the last one, with the hash of a whole book that came after it
+        )
         # The engine batch that the last message belongs to: one timestamp, one hash.
         self.group_text = ""
         self.group_settled = -1  # Settled as a number; -1: nothing to be judged
