@@ -227,6 +227,22 @@ def test_captures_of_one_boot_and_of_two(
     assert {one["boot_id"] for one in listed} == {"boot", "later"}
 
 
+def test_runs_that_are_judged_by_different_rules_are_not_merged(
+    build: Callable[..., Path], run: Path, capsys: Any
+) -> None:
+    """A runlog of the predecessors names no tokens; beside one that does, none of its books would be believed."""
+    other = build(Path("data/runs/tuesday"), seed=6, run_id="tuesday")
+    lines = (other / "runlog.ndjson").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        record.pop("boot_id", None)
+        record.pop("token_ids", None)
+    (other / "runlog.ndjson").write_text("".join(json.dumps(one) + "\n" for one in records))
+    assert merge_main(["monday", "tuesday", "--out", "never"]) == 2
+    assert "name the subscribed tokens" in capsys.readouterr().err
+    assert not Path("never").exists()
+
+
 @pytest.mark.parametrize("program", Mains)
 def test_help_and_version(program: str) -> None:
     path = Path(sys.executable).with_name(program)

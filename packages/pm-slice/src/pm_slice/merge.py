@@ -136,6 +136,12 @@ def _check(parts: list[_Part]) -> bool:
             "the runs are of several boots, and a bundle has one receive clock: use --list",
             found=sorted(boots),
         )
+    bases = {part.bundle.continuity_basis for part in parts}
+    if len(bases) > 1:
+        raise UsageError(
+            "some runlogs name the subscribed tokens and others do not, and a bundle is judged by one rule: use --list",
+            found=sorted(one.value for one in bases),
+        )
     tokens = [frozenset(_universe_tokens(part)) for part in parts]
     if len(set(tokens)) > 1:
         raise UsageError("the runs are of several universes", found=[len(one) for one in tokens])
