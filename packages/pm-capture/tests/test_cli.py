@@ -429,3 +429,14 @@ def test_a_signal_during_discovery_leaves_no_run(tmp_path: Path) -> None:
         assert list((tmp_path / "d" / "runs").iterdir()) == []
 
     asyncio.run(run())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+def test_an_output_that_cannot_be_written_is_code_5() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*PROGRAM, "--print-config"], stdout=full, stderr=subprocess.PIPE, text=True,
+            env=clean(), timeout=WAIT_SECONDS, check=False,
+        )  # fmt: skip
+    assert done.returncode == 5
+    assert done.stderr == "pm-capture: cannot write the output: No space left on device\n"

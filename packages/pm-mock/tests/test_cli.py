@@ -134,6 +134,17 @@ def test_a_reader_that_leaves_ends_it_quietly() -> None:
         assert process.wait(timeout=30) == 141
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+def test_an_output_that_cannot_be_written_is_code_5() -> None:
+    command = [sys.executable, "-m", "pm_mock", "serve", "--markets", "4"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
+    assert done.returncode == 5
+    assert done.stderr == "pm-mock: cannot write the output: No space left on device\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pm_mock", "serve", "--markets", "4", "--sent-log", "log"]

@@ -254,6 +254,20 @@ def test_a_path_that_is_no_utf8_is_told_in_json(
     assert len(read(path).markets) == 3
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+def test_an_output_that_cannot_be_written_is_code_5(listed: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pm_universe", *listed]
+    for out in ([], ["--out", str(tmp_path / "universe.json")]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [*command, *out], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
+                timeout=60, check=False,
+            )  # fmt: skip
+        assert done.returncode == 5
+        assert done.stderr == b"pm-universe: cannot write the output: No space left on device\n"
+    assert len(read(tmp_path / "universe.json").markets) == 3  # what it was asked for is there
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a reader that leaves is silent only on POSIX")
 def test_a_reader_that_leaves_hears_no_complaint(venue: Any, make_market: MakeMarket) -> None:
     long_ones = [make_market(number, question="Why? " * 400) for number in range(2000)]

@@ -249,6 +249,20 @@ def test_reader_that_leaves_is_no_noise(program: Program, sealed_run: Path) -> N
     assert noise == b""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+@pytest.mark.parametrize("flags", [(), ("--summary-only",), ("--repair", "repaired")])
+def test_an_output_that_cannot_be_written_is_code_5(
+    program: Program, unsealed_run: Path, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            program(str(unsealed_run), *flags), stdin=subprocess.DEVNULL, stdout=full,
+            stderr=subprocess.PIPE, env=clean_environment(), cwd=tmp_path, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 5
+    assert done.stderr == b"pm-verify: cannot write the output: No space left on device\n"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals on Windows")
 def test_page_on_a_terminal(
     program: Program, on_a_terminal: Callable[..., tuple[int, str]], unsealed_run: Path

@@ -108,13 +108,27 @@ def _print_config(resolved: Resolved, *, as_json: bool) -> None:
             name: {"value": value, "source": resolved.sources[name]}
             for name, value in values.items()
         }
-        print(json.dumps(document, indent=2), flush=True)
+        _show(json.dumps(document, indent=2))
         return
     width = max(map(len, values))
     wide = max(len(str(value)) for value in values.values())
-    for name, value in values.items():
-        print(f"{name:<{width}}  {value!s:<{wide}}  {resolved.sources[name]}")
-    sys.stdout.flush()
+    _show(
+        "\n".join(
+            f"{name:<{width}}  {value!s:<{wide}}  {resolved.sources[name]}"
+            for name, value in values.items()
+        )
+    )
+
+
+def _show(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = None  # Python would complain once more when it exits
+        _say(f"cannot write the output: {error.strerror}")
+        raise SystemExit(5) from None
 
 
 def _capture(resolved: Resolved) -> int:
@@ -209,7 +223,7 @@ def _bench(argv: list[str]) -> int:
     except BenchFailed as error:
         _say(str(error))
         return error.exit_code
-    print(shown(report, as_json=as_json), flush=True)
+    _show(shown(report, as_json=as_json))
     return 0
 
 
@@ -226,8 +240,12 @@ def _event_loop(*, uvloop_wanted: bool) -> "tuple[Callable[[], AbstractEventLoop
 def _announce(run_dir: Path) -> None:
     # A reader that is gone must not end the capture. stdout stays open to the end, because a tool
     # behind a pipe takes its end for the end of the run.
-    with contextlib.suppress(OSError):
+    try:
         print(run_dir, flush=True)
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        _say(f"{run_dir} cannot be told on standard output: {error.strerror}")
 
 
 def _say(text: str) -> None:

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
+class OutputFailed(Exception):
+    """Standard output cannot be written."""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     options = _parser().parse_args(argv)
@@ -17,9 +21,18 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         from pm_frames.command import BROKEN_PIPE
 
-        # Whoever read our output has gone; the interpreter must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return BROKEN_PIPE
+    except OutputFailed as problem:
+        from pm_frames.command import ExitCode
+
+        _discard_output()
+        return _failed(problem, ExitCode.WRITE_ERROR)
+
+
+def _discard_output() -> None:
+    # Nobody takes our output; the interpreter must not complain about it at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -150,7 +163,12 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _print_line(value: dict[str, Any]) -> None:
-    print(json.dumps(value), flush=True)
+    try:
+        print(json.dumps(value), flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFailed(f"cannot write the output: {error.strerror}") from error
 
 
 def _failed(problem: object, code: int) -> int:

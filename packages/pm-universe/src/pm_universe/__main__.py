@@ -34,6 +34,12 @@ def main(argv: list[str] | None = None) -> int:
         from pm_frames.command import BROKEN_PIPE
 
         return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is not None:
+            raise  # files say themselves what is wrong with them, so this is a bug
+        sys.stdout = None
+        tell(f"pm-universe: cannot write the output: {error.strerror}")
+        return 5
     except KeyboardInterrupt:
         return 130
 

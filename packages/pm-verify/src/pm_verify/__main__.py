@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pm_frames.command import (
     BROKEN_PIPE,
     STDIN,
+    ExitCode,
     UsageError,
     chosen_runs,
     run_arguments,
@@ -246,6 +247,12 @@ def main(argv: list[str] | None = None) -> int:
         # Who read us has left; without this, Python would complain when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is not None:
+            raise  # no file of a run gets here, so this is a bug
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"pm-verify: cannot write the output: {error.strerror}", file=sys.stderr)
+        codes.append(ExitCode.WRITE_ERROR)
     except KeyboardInterrupt:
         return INTERRUPTED
     return severest(codes)
