@@ -187,6 +187,20 @@ def test_strict_schema_is_asked_for(make_bundle: Maker, capsys: pytest.CaptureFi
     assert summary(capsys, strange.path, "--strict-schema")[0] == 3
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+@pytest.mark.parametrize("flag", ["--events-out", "--verdicts"])
+@pytest.mark.parametrize("more", [(), ("--format", "jsonl")])
+def test_a_file_that_cannot_be_written_is_named(
+    made: Made, tmp_path: Path, flag: str, more: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out"
+    out.symlink_to("/dev/full")
+    done = run(made.path, flag, out, "--force", *more)
+    assert (done.returncode, done.stdout) == (5, b"")
+    words = f"pm-replay: {out}: cannot be written: No space left on device\n"
+    assert done.stderr.decode() == words
+
+
 def test_a_reader_that_leaves_is_no_error(made: Made) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "pm_replay", str(made.path), "--events-out", "-"],

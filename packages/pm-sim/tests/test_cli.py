@@ -50,6 +50,19 @@ def test_a_file_and_a_pipe_give_the_same_line_twice(tmp_path: Path) -> None:
     assert list(line["lenses"]) == ["central", "worst"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+@pytest.mark.parametrize("steps", [20, 2000])  # fills that fit into a buffer, and more
+def test_fills_that_cannot_be_written_are_named(tmp_path: Path, steps: int) -> None:
+    path, out = tmp_path / "walk.pmev", tmp_path / "fills.jsonl"
+    path.write_bytes(walk(3, steps))
+    out.symlink_to("/dev/full")
+    flags = ["--strategy", "random_taker", "--param", "one_in=1", "--order-latency-ms", "2"]
+    code, line, words = pm_sim(str(path), *flags, "--fills-out", str(out), "--force")
+    assert (code, line["ok"], line["exit_code"]) == (5, False, 5)
+    assert line["error"] == f"{out}: cannot be written: No space left on device"
+    assert words == f"pm-sim: {line['error']}\n"
+
+
 def test_fills_are_written_and_nothing_is_written_over(tmp_path: Path) -> None:
     path, out = tmp_path / "walk.pmev", tmp_path / "fills.jsonl"
     path.write_bytes(walk(3, 150))

@@ -85,6 +85,16 @@ def test_a_killed_sweep_leaves_nobody_and_goes_on(events: Path) -> None:
     assert table == whole
 
 
+def test_a_run_is_not_swept_and_what_to_do_is_said(events: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    command_of_run = command(events, "out", 1)
+    command_of_run[4] = str(tmp_path / "run")
+    done = subprocess.run(command_of_run, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert b"is a directory: a sweep takes a finished event file" in done.stderr
+    assert b"pm-replay" in done.stderr
+
+
 def test_bad_grids_and_events_have_their_exit_codes(events: Path) -> None:
     events.write_bytes(events.read_bytes()[:-64])
     assert swept(events, "out", 1)[0] == 4

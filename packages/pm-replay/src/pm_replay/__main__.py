@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from pm_frames.command import (
     BROKEN_PIPE,
@@ -248,10 +248,10 @@ def _replay_run(
         sink = _sink(options, stack)
         verdicts = None
         if options.verdicts is not None:
-            out = stack.enter_context(_output(options.verdicts, force=options.force))
+            write = _output(options.verdicts, stack, force=options.force)
             anchors = bundle.manifest
             verdicts = Verdicts(
-                lambda text: out.write(text.encode()),
+                lambda text: write(text.encode()),
                 anchors.get("t0_mono_ns") or 0,
                 anchors.get("t0_wall_ns_utc"),
             )
@@ -330,14 +330,9 @@ def _sink(options: argparse.Namespace, stack: ExitStack) -> Callable[[bytes], ob
     if options.events_out == "-":
         if options.format == "pmev" and sys.stdout.isatty():
             raise UsageError("binary events are not written to a terminal; try --format jsonl")
-        out: IO[bytes] = sys.stdout.buffer
+        write: Callable[[bytes], None] = _to_stdout
     else:
-        out = stack.enter_context(_output(Path(options.events_out), force=options.force))
-
-    def write(data: bytes) -> None:
-        out.write(data)
-        out.flush()
-
+        write = _output(Path(options.events_out), stack, force=options.force)
     if options.format == "pmev":
         return write
     from pm_replay.jsonl import JsonLines
@@ -359,13 +354,30 @@ def _refuse_outputs(run: Path, options: argparse.Namespace) -> None:
         raise UsageError("--events-out and --verdicts are one file", path=out)
 
 
-def _output(path: Path, *, force: bool) -> IO[bytes]:
+def _output(path: Path, stack: ExitStack, *, force: bool) -> Callable[[bytes], None]:
     try:
-        return open(path, "wb" if force else "xb")
+        # Without a buffer: what is told is there, and nothing is left for closing to fail at.
+        out = stack.enter_context(open(path, "wb" if force else "xb", buffering=0))
     except FileExistsError:
         raise UsageError("exists; --force writes over it", path=path) from None
     except OSError as error:
         raise WriteFailed(f"cannot be written: {error.strerror}", path=path) from error
+
+    def write(data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[out.write(rest) :]
+        except OSError as error:
+            error.filename = str(path)  # the system does not say which file it was
+            raise
+
+    return write
+
+
+def _to_stdout(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def _pace(speed: float) -> Callable[[Iterable[Any]], Iterator[Any]]:
@@ -439,7 +451,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except OSError as error:
-        print(f"pm-replay: cannot write: {error}", file=sys.stderr)
+        named = "cannot write" if error.filename is None else f"{error.filename}: cannot be written"
+        print(f"pm-replay: {named}: {error.strerror}", file=sys.stderr)
         codes.append(ExitCode.WRITE_ERROR)
     except KeyboardInterrupt:
         return INTERRUPTED

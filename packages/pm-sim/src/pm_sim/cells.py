@@ -33,7 +33,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def checked_stream(path: Path) -> Stream:
-    """Read a file to its end. Raises `MissingFile`, `CorruptEvents`."""
+    """Read a file to its end. Raises `UsageError`, `MissingFile`, `CorruptEvents`."""
+    if path.is_dir():
+        raise UsageError(
+            "is a directory: a sweep takes a finished event file, which "
+            "`pm-replay RUN --depth --events-out FILE` makes of a run",
+            path=path,
+        )
     with open_events(path) as reader:
         for _ in reader.blocks():
             pass

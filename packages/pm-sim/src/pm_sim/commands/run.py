@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pm_frames.command import (
     STDIN,
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from pm_sim.callbacks import CallbackStats
     from pm_sim.engine import Engine
     from pm_sim.explain import Witness
+    from pm_sim.lens import Lens
     from pm_sim.live import Live
+    from pm_sim.orders import Fill
     from pm_sim.report import Asked
     from pm_sim.settings import Settings
 
@@ -328,14 +330,24 @@ def _fill_sink(options: argparse.Namespace, stack: ExitStack) -> Callable[..., o
         return None
     from pm_sim.report import fill_json
 
+    path = options.fills_out
     try:
-        mode = "w" if options.force else "x"
-        out: IO[str] = stack.enter_context(open(options.fills_out, mode, encoding="utf-8"))
+        # Without a buffer: a fill is there when it is told, and nothing is left for closing to fail at.
+        out = stack.enter_context(open(path, "wb" if options.force else "xb", buffering=0))
     except FileExistsError:
-        raise UsageError("exists; --force writes over it", path=options.fills_out) from None
+        raise UsageError("exists; --force writes over it", path=path) from None
     except OSError as error:
-        raise WriteFailed(f"cannot be written: {error.strerror}", path=options.fills_out) from error
-    return lambda lens, fill: out.write(fill_json(lens, fill))
+        raise WriteFailed(f"cannot be written: {error.strerror}", path=path) from error
+
+    def tell(lens: "Lens", fill: "Fill") -> None:
+        rest = memoryview(fill_json(lens, fill).encode())
+        try:
+            while rest:
+                rest = rest[out.write(rest) :]
+        except OSError as error:
+            raise WriteFailed(f"cannot be written: {error.strerror}", path=path) from error
+
+    return tell
 
 
 @contextmanager
