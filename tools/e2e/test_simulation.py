@@ -68,3 +68,18 @@ def test_a_run_that_is_not_there_is_two(program: Callable[[str], str], tmp_path:
         [program("pm-sim"), "nothing"], capture_output=True, cwd=tmp_path, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+def test_what_is_damaged_in_a_run_is_named(program: Callable[[str], str], recorded: Path) -> None:
+    frames = max((recorded / "capture").glob("*.frames"), key=lambda path: path.stat().st_size)
+    content = bytearray(frames.read_bytes())
+    content[len(content) // 2] ^= 1
+    frames.write_bytes(content)
+    for flags in ([], ["--follow"]):
+        done = subprocess.run(
+            [program("pm-sim"), str(recorded), *flags, *FLAGS],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 4
+        assert f"pm-replay: {frames}: offset " in done.stderr
+        assert json.loads(done.stdout)["ok"] is False

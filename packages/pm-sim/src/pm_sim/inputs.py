@@ -1,5 +1,6 @@
 """Where the events come from: a file, standard input, or pm-replay started as a process on a run."""
 
+import json
 import os
 import shutil
 import signal
@@ -121,8 +122,19 @@ def _pass_on(words: Iterable[bytes], tell: Callable[[str], object], live: "Live 
         if line.startswith(b"{"):
             if live is not None:
                 live.replayed(line)
+            if wrong := _error_of(line):
+                tell(f"pm-replay: {wrong}")
         else:
             tell(line.decode(errors="replace").rstrip())
+
+
+def _error_of(summary: bytes) -> str | None:
+    """Return what stopped a replay: which file, at which offset."""
+    try:
+        told = json.loads(summary)
+    except ValueError:
+        return None
+    return told.get("error") if isinstance(told, dict) else None
 
 
 def _code_of(process: subprocess.Popen[bytes]) -> int:
