@@ -1,7 +1,10 @@
 """A venue, a capture of it, its replay, and a simulation: the same line whichever way the events come."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,3 +86,38 @@ def test_what_is_damaged_in_a_run_is_named(program: Callable[[str], str], record
         assert done.returncode == 4
         assert f"pm-replay: {frames}: offset " in done.stderr
         assert json.loads(done.stdout)["ok"] is False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("whole_group", [False, True])
+@pytest.mark.parametrize("tool", ["pm-sim", "pm-replay"])
+def test_an_interrupt_ends_a_live_run_of_which_the_capture_goes_on(
+    program: Callable[[str], str],
+    venue: Callable[..., object],
+    capture: Callable[..., subprocess.Popen[str]],
+    tool: str,
+    whole_group: bool,
+) -> None:
+    """Ctrl-C on a terminal reaches the pm-replay of pm-sim as well, the signal of a supervisor does not."""
+    capturing = capture(venue(), "live", "--duration-seconds", "60")
+    assert capturing.stdout is not None
+    run = capturing.stdout.readline().strip()
+    beats = ["--print-health-heartbeat-json", "--health-interval-seconds", "0.5", *FLAGS]
+    events = ["--events-out", "-", "--format", "jsonl"]
+    with subprocess.Popen(
+        [program(tool), run, "--follow", *(beats if tool == "pm-sim" else events)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+        # A background job of a shell begins with SIGINT ignored; this one is not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+        out, words = process.communicate(timeout=20)
+    assert capturing.poll() is None
+    capturing.terminate()
+    capturing.communicate(timeout=30)
+    assert process.returncode == 130
+    line = json.loads((out if tool == "pm-sim" else words).splitlines()[-1])
+    assert (line["exit_code"], line["ok"], line["end_reason"]) == (130, False, "stopped")

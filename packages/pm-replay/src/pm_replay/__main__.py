@@ -277,7 +277,9 @@ def _replay_run(
         with interrupts.installed():
             result = replay(bundle, request, sink, pace=pace, source=source, interrupts=interrupts)
         elapsed_ms = (time.perf_counter_ns() - begun) // 1_000_000
-    code = exit_code(result, strict_schema=options.strict_schema, following=options.follow)
+    code: int = exit_code(result, strict_schema=options.strict_schema, following=options.follow)
+    if result.reason.name == "STOPPED":
+        code = INTERRUPTED
     line = summary(
         result,
         bundle.run_id,
@@ -287,8 +289,6 @@ def _replay_run(
         follow=None if following is None or options.stable_json else following.summary(),
     )
     _show(line, options)
-    if result.reason.name == "STOPPED":
-        return INTERRUPTED
     return code
 
 

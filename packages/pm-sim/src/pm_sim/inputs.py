@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from threading import Thread
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from pm_frames.command import UsageError
 from pm_frames.errors import BundleError
@@ -75,9 +75,27 @@ def from_growing_file(path: Path, live: "Live") -> Iterator[EventReader]:
         yield reader
 
 
+class Interrupts:
+    """Ctrl-C, which is first for whoever writes the events: what it ends with is still to be told."""
+
+    def __init__(self) -> None:
+        """Nothing is pressed, and nobody is to be asked."""
+        self.is_pressed = False
+        self.ask: Callable[[], object] | None = None
+
+    def press(self) -> None:
+        """Ask the writer to end the events."""
+        self.is_pressed = True
+        if self.ask is not None:
+            self.ask()
+
+
 @contextmanager
 def from_run(
-    arguments: Sequence[str], tell: Callable[[str], object], live: "Live | None" = None
+    arguments: Sequence[str],
+    tell: Callable[[str], object],
+    live: "Live | None" = None,
+    interrupts: Interrupts | None = None,
 ) -> Iterator[EventReader]:
     """Read what `pm-replay ARGUMENTS --depth --events-out -` gives; it is stopped if the reader leaves early.
 
@@ -85,9 +103,16 @@ def from_run(
     ends before the stream is whole.
     """
     command = [replay_program(), *arguments, "--depth", "--events-out", "-"]
+    # A group of its own: it gets one SIGINT, from us, whether a terminal sends that to all or somebody to us alone.
+    own_group: Any = {"process_group": 0} if os.name == "posix" else {}
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
-    )
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+        **own_group,
+    )  # fmt: skip
+    if interrupts is not None and own_group:
+        interrupts.ask = lambda: _ask_to_end(process)
+        if interrupts.is_pressed:
+            interrupts.press()
     assert process.stdout is not None
     assert process.stderr is not None
     words = Thread(target=_pass_on, args=(process.stderr, tell, live), daemon=True)

@@ -40,7 +40,7 @@ class Asked(NamedTuple):
 class Verdict(NamedTuple):
     """Whether the result is what was asked for."""
 
-    exit_code: ExitCode
+    exit_code: int  # an ExitCode, or 130
     error: str | None
 
     @property

@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from pm_sim.callbacks import CallbackStats
     from pm_sim.engine import Engine
     from pm_sim.explain import Witness
+    from pm_sim.inputs import Interrupts
     from pm_sim.lens import Lens
     from pm_sim.live import Live
     from pm_sim.orders import Fill
-    from pm_sim.report import Asked
+    from pm_sim.report import Asked, Verdict
     from pm_sim.settings import Settings
 
 EVENTS_ENDING = ".pmev"
+INTERRUPTED = 130
 # What only a replay can do; with events that are already there it is too late.
 OF_THE_REPLAY = (
     ("event", "--event"), ("market", "--market"), ("token", "--token"), ("start", "--from"),
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.mode is not None and (options.mode == "live") is not options.follow:
         raise UsageError("--mode live is --follow, and the other way round")
     from pm_sim.callbacks import CallbackStats
-    from pm_sim.report import failure, stable, summary, verdict
+    from pm_sim.report import failure, stable, summary
 
     live, witness = _live(options), _witness(options)
     stats = None
@@ -60,9 +62,8 @@ def main(arguments: Sequence[str]) -> int:
     asked, ended = _simulated(options, live, witness, stats)
     engine = ended.engine
     elapsed_ms = (time.perf_counter_ns() - begun) // 1_000_000
-    judged = verdict(engine, ended.error)
+    judged = _judged(ended, live)
     if live is not None:
-        judged = live.judged(judged)
         if options.print_latency_report_json:
             _print_line(live.latency_report())
         if options.print_health_summary_json:
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         _show(stable(line) if options.stable_json else line, options)
     if judged.error is not None:
         print(f"pm-sim: {judged.error}", file=sys.stderr)
-    return 130 if ended.is_interrupted else judged.exit_code
+    return judged.exit_code
 
 
 class _Ended(NamedTuple):
@@ -88,21 +89,34 @@ class _Ended(NamedTuple):
     is_interrupted: bool
 
 
+def _judged(ended: _Ended, live: "Live | None") -> "Verdict":
+    from pm_sim.report import verdict
+
+    judged = verdict(ended.engine, ended.error)
+    if live is not None:
+        judged = live.judged(judged)
+    return judged._replace(exit_code=INTERRUPTED) if ended.is_interrupted else judged
+
+
 def _simulated(
     options: argparse.Namespace,
     live: "Live | None",
     witness: "Witness | None",
     stats: "CallbackStats | None",
 ) -> "tuple[Asked, _Ended]":
+    from pm_frames.events import EndReason
+    from pm_sim.inputs import Interrupts
+
     asked, settings = asked_of(options), settings_of(options)
     engine: Engine | None = None
     error: Exception | None = None
     with ExitStack() as stack:
         tell_fill = _fill_sink(options, stack)
-        source = _source(options, live)
-        with _interrupts(options) as was_interrupted:
+        interrupts = Interrupts()
+        source = _source(options, live, interrupts)
+        with _first_pressed(options, interrupts):
             if live is not None:
-                live.interrupted = was_interrupted
+                live.interrupted = lambda: interrupts.is_pressed
             try:
                 with source as reader:
                     engine, asked = engine_of(reader, settings, asked, options, tell_fill, stats)
@@ -120,7 +134,9 @@ def _simulated(
                 error = raised
             except _strategy_failed() as raised:
                 error = raised
-            return asked, _Ended(engine, error, was_interrupted())
+            end = None if engine is None else engine.end
+            is_stopped = end is None or end.reason is EndReason.STOPPED
+            return asked, _Ended(engine, error, interrupts.is_pressed and is_stopped)
 
 
 def asked_of(options: argparse.Namespace) -> "Asked":
@@ -276,12 +292,13 @@ def _usd(text: str | None, flag: str) -> Any:
 
 
 def _source(
-    options: argparse.Namespace, live: "Live | None"
+    options: argparse.Namespace, live: "Live | None", interrupts: "Interrupts"
 ) -> "AbstractContextManager[EventReader]":
     from pm_sim.inputs import from_file, from_growing_file, from_run, from_stream
 
     if not _is_events(options):
-        return from_run([str(_run_dir(options)), *_replay_arguments(options)], _tell, live)
+        arguments = [str(_run_dir(options)), *_replay_arguments(options)]
+        return from_run(arguments, _tell, live, interrupts)
     given = [flag for name, flag in OF_THE_REPLAY if getattr(options, name)]
     if given:
         raise UsageError(
@@ -351,22 +368,21 @@ def _fill_sink(options: argparse.Namespace, stack: ExitStack) -> Callable[..., o
 
 
 @contextmanager
-def _interrupts(options: argparse.Namespace) -> Iterator[Callable[[], bool]]:
-    """Leave the first Ctrl-C to whoever writes the events: what it ends with is still to be told."""
-    pressed: list[int] = []
+def _first_pressed(options: argparse.Namespace, interrupts: "Interrupts") -> Iterator[None]:
+    """Leave the first Ctrl-C to whoever writes the events; the second one is ours."""
     before = signal.getsignal(signal.SIGINT)
     is_file = options.input is not None and options.input.endswith(EVENTS_ENDING)
     if (is_file and not options.follow) or before is not signal.default_int_handler:
-        yield lambda: False
+        yield
         return
 
     def first(number: int, frame: FrameType | None) -> None:
-        pressed.append(number)
         signal.signal(signal.SIGINT, before)
+        interrupts.press()
 
     signal.signal(signal.SIGINT, first)
     try:
-        yield lambda: bool(pressed)
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
 
