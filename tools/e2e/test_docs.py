@@ -32,7 +32,7 @@ class Typed(NamedTuple):
 def commands_in(text: str, page: str = "") -> Iterator[Typed]:
     """Find our commands in the fences and the inline code of a page."""
     for language, block in FENCE.findall(text):
-        if language in {"json", "toml", "python"} or "─" in block:  # a picture
+        if language in {"json", "toml", "python", "mermaid"} or "─" in block:  # a picture
             continue
         for line in block.replace("\\\n", " ").splitlines():
             yield from commands_of(line.removeprefix("$ ").removeprefix("ExecStart="), page)
@@ -97,7 +97,7 @@ def flags_of(program: str, *commands: str) -> frozenset[str]:
 @functools.cache
 def flags_of_all() -> frozenset[str]:
     """Every flag of every program, and those of the tools around them that the pages name."""
-    known = {"--check"}  # sha256sum
+    known = {"--check", "--enable-optimizations"}  # sha256sum, and how Python itself is built
     for path in BIN.glob("pm-*"):
         known |= flags_of(path.stem)
         for command in subcommands(path.stem):
