@@ -97,7 +97,7 @@ def flags_of(program: str, *commands: str) -> frozenset[str]:
 @functools.cache
 def flags_of_all() -> frozenset[str]:
     """Every flag of every program, and those of the tools around them that the pages name."""
-    known = {"--check", "--enable-optimizations"}  # sha256sum, and how Python itself is built
+    known = {"--check"}  # sha256sum
     for path in BIN.glob("pm-*"):
         known |= flags_of(path.stem)
         for command in subcommands(path.stem):
