@@ -257,6 +257,7 @@ def _replay_run(
     run: Path, options: argparse.Namespace, interrupts: Interrupts | None = None
 ) -> int:
     from pm_frames.bundle import open_bundle, read_json
+    from pm_frames.paths import MANIFEST
     from pm_frames.selection import select_tokens
     from pm_replay.interrupt import Interrupts
     from pm_replay.oracles import SAMPLE_EVERY
@@ -266,7 +267,8 @@ def _replay_run(
     from pm_replay.verdicts import Verdicts
 
     options = _outputs_named(options, run)
-    bundle = open_bundle(run, empty_ok=True)
+    # A run that has only just begun has no shard; a directory without a manifest is not one that is over.
+    bundle = open_bundle(run, empty_ok=options.follow or (run / MANIFEST).exists())
     following = _following(bundle) if options.follow else None
     selection = selection_of(options)
     chosen = None
