@@ -32,7 +32,7 @@ class Typed(NamedTuple):
 def commands_in(text: str, page: str = "") -> Iterator[Typed]:
     """Find our commands in the fences and the inline code of a page."""
     for language, block in FENCE.findall(text):
-        if language in {"json", "toml", "python"} or "─" in block:  # a picture
+        if language in {"json", "toml", "python", "mermaid"} or "─" in block:  # a picture
             continue
         for line in block.replace("\\\n", " ").splitlines():
             yield from commands_of(line.removeprefix("$ ").removeprefix("ExecStart="), page)

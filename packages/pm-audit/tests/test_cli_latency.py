@@ -59,6 +59,8 @@ def test_usage(report: Run, made: Any, tmp_path: Path) -> None:
     run_dir = made.write_run(tmp_path / "run", made.clean_run())
     other = made.write_run(tmp_path / "other", made.clean_run())
     assert report(tmp_path / "nowhere").returncode == 2
+    assert report(tmp_path).returncode == 2  # where runs are, and not a run
+    assert not (tmp_path / "latency_report.json").exists()
     assert report(run_dir, other, "--html", tmp_path / "x.html").returncode == 2
     assert report(run_dir, "--html", run_dir / "x.html").returncode == 2
     assert not (run_dir / "latency_report.json").exists()

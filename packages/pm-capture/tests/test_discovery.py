@@ -20,6 +20,7 @@ from pm_capture.discovery import (
     report,
     scrubbed,
 )
+from pm_frames.command import ExitCode
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="scripts and process groups of POSIX")
 
@@ -94,9 +95,11 @@ def test_it_runs_apart(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
 
 @posix
 def test_its_failure_is_ours(tmp_path: Path) -> None:
-    script = program(tmp_path, "sys.exit(6)")
-    with pytest.raises(DiscoveryFailed, match="ended with exit code 6"):
-        asyncio.run(discover([str(script)], os.environ))
+    for code in (ExitCode.REMOTE, ExitCode.USAGE):
+        script = program(tmp_path, f"sys.exit({code})")
+        with pytest.raises(DiscoveryFailed, match=f"ended with exit code {code}") as failed:
+            asyncio.run(discover([str(script)], os.environ))
+        assert failed.value.exit_code == code
     with pytest.raises(DiscoveryFailed, match="could not be started"):
         asyncio.run(discover([str(tmp_path / "nothing")], os.environ))
 

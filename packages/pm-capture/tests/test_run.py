@@ -268,7 +268,8 @@ def test_a_shard_that_is_added_while_metrics_are_written_waits_for_the_next_ones
 
     asyncio.run(asyncio.wait_for(main(), 20))
     first = lines(0)
-    assert len(first) == (3 if end == "duration" else 2)
+    # The end writes a last beat of its own; on a busy machine one more may be due before it.
+    assert len(first) >= (3 if end == "duration" else 2)
     assert all(lines(shard_id) == first for shard_id in range(shards))
     assert lines(shards) == first[1:]
     text = (tmp_path / "metrics" / "global.ndjson").read_text(encoding="utf-8")

@@ -253,3 +253,14 @@ def test_a_run_that_cannot_be_read_does_not_stop_the_next(
     (bad.path / "manifest.json").write_text("{")
     code, line = summary(capsys, bad.path, made.path)
     assert (code, line["run_id"]) == (4, made.path.name)
+
+
+def test_a_directory_that_is_no_run_is_not_taken_for_a_crashed_one(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    done = run(tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"not a run bundle: capture/ is missing" in done.stderr
+    # With a manifest it is a run that was killed before its first shard.
+    (tmp_path / "manifest.json").write_text("{}")
+    done = run(tmp_path)
+    assert (done.returncode, json.loads(done.stdout)["run_state"]) == (3, "crashed")

@@ -11,6 +11,7 @@ from streams import walk
 
 from pm_sim import Buy, Context, Intent, MarketState, Portfolio, PxE6, Strategy, SzE6, TopOfBook
 from pm_sim.callbacks import CallbackStats
+from pm_sim.report import Asked, page, summary, verdict
 from pm_sim.strategies.controls import RandomTaker
 
 
@@ -116,3 +117,22 @@ def test_the_line_has_them_when_they_are_asked_for(tmp_path: Path) -> None:
     assert stable["round_trip"]["on_top_of_book"] == {
         "count": 200, "max_us": 0, "mean_us": 0, "overruns": 0,
     }  # fmt: skip
+
+
+def test_the_page_tells_the_statistics_when_they_were_asked_for() -> None:
+    clock = Clock()
+    stats = CallbackStats(clock, 5_000)
+    engine = simulate(walk(1, 2), stats.watched("slow", lambda: Slow(clock)))
+    asked = Asked([], "replay", "1")
+    lines = {
+        asked_for: list(
+            page(summary(engine, asked, verdict(engine, None), elapsed_ms=0, more=more))
+        )
+        for asked_for, more in ((False, {}), (True, {"callback_stats": stats.as_json()}))
+    }
+    told = stats.as_json()["slow"]["on_top_of_book"]
+    assert lines[True] == [
+        *lines[False],
+        f"slow.on_top_of_book: {told['count']} calls, mean {told['mean_us']} us, "
+        f"longest {told['max_us']} us, {told['overruns']} overruns",
+    ]

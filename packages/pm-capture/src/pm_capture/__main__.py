@@ -175,7 +175,7 @@ def _capture(resolved: Resolved) -> int:
             return runner.run(capture(resolved, shell))
     except DiscoveryFailed as error:
         _say(str(error))
-        return ExitCode.REMOTE
+        return error.exit_code
     except (UniverseError, FixturesError, DiscoveryMissing, RunLocked, ValueError) as error:
         _say(str(error))
         return ExitCode.USAGE

@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pm_frames.command import ExitCode
+
 # pm-universe gives up by itself before we would kill it.
 PAGE_SECONDS = 30.0
 GIVE_UP_SECONDS = 600.0
@@ -32,7 +34,11 @@ class DiscoveryMissing(Exception):
 
 
 class DiscoveryFailed(Exception):
-    """pm-universe could not make a universe. Exit code 6."""
+    """pm-universe could not make a universe. Exit code 6, or 2 where asking again cannot help."""
+
+    def __init__(self, problem: str, *, exit_code: ExitCode = ExitCode.REMOTE) -> None:
+        super().__init__(problem)
+        self.exit_code = exit_code
 
 
 def find_program(search_path: str | None) -> str:
@@ -98,7 +104,11 @@ async def discover(
     """
     code, _, _ = await _run(arguments, environ, timeout_seconds, captured=False)
     if code != 0:
-        raise DiscoveryFailed(f"pm-universe discover ended with exit code {code}; see above")
+        raise DiscoveryFailed(
+            f"pm-universe discover ended with exit code {code}; see above",
+            # A service that is not to be started again after 2 would otherwise ask for ever.
+            exit_code=ExitCode.USAGE if code == ExitCode.USAGE else ExitCode.REMOTE,
+        )
 
 
 async def report(

@@ -35,6 +35,18 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+EPILOG = """\
+The README of pm-mock describes the scripts of --plants and --faults, and what of the real venue is not known.
+
+  pm-mock serve --port 8000 --rate 200
+  pm-mock serve --bundle @last --speed 10
+
+exit codes: 0 ended as asked; 2 usage, an unusable script or input file, or an address that cannot be had;
+4 a damaged bundle or a recording that is not UTF-8; 5 the sent log cannot be written; 130, 143 a second
+signal; 141 the reader of the output has gone.
+"""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pm-mock", description="A loopback Polymarket.", allow_abbrev=False
@@ -44,8 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="serve Gamma, the CLOB's reads and the market channel on one port",
-        description="Serve until SIGINT, SIGTERM or --duration-seconds. The first line of output is one JSON "
+        description="Serve until SIGINT, SIGTERM or --duration-seconds. The first line of output is one JSON\n"
         "object with the URLs, the last one the counts.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     where = serve.add_argument_group("where")

@@ -82,15 +82,24 @@ def make_parser() -> argparse.ArgumentParser:
     selection_arguments(parser)
     add("--from", dest="start", metavar="TIME", help="first moment told: RFC 3339, ns, or +5m")
     add("--to", dest="stop", metavar="TIME", help="first moment not told any more")
-    add("--follow", action="store_true", help="go on while the run grows, until it ends")
+    add(
+        "--follow",
+        action="store_true",
+        help="go on while the run grows, until it ends; of runs named on stdin, one after the other",
+    )
     add("--max-seconds", metavar="N", help="capture time from the first frame told, such as 300")
     add("--max-events", type=_count, metavar="N", help="stop after exactly N events")
     add(
         "--events-out",
         metavar="FILE",
-        help="write the events there; - is stdout, {run} the name of the run",
+        help="write the events there; - is stdout, and {run} in the name stands for the name of each run",
     )
-    add("--format", choices=("pmev", "jsonl"), default="pmev", help="of the events (default pmev)")
+    add(
+        "--format",
+        choices=("pmev", "jsonl"),
+        default="pmev",
+        help="of the events: slots of 64 bytes, or JSON lines (default pmev)",
+    )
     add("--force", action="store_true", help="write over an output that exists")
     add("--depth", action="store_true", help="tell every level (BOOK, LEVEL); hashes stay the same")
     add("--emit", choices=("all", "changes"), default="all", help="all tops, or only new ones")
@@ -100,23 +109,48 @@ def make_parser() -> argparse.ArgumentParser:
         default="full",
         help="book-only: tops of whole books alone, as the predecessors did",
     )
-    add("--cache-dir", type=Path, metavar="DIR", help="where checkpoints for --from are kept")
-    add("--cache", action=argparse.BooleanOptionalAction, default=True, help="use checkpoints")
+    add(
+        "--cache-dir",
+        type=Path,
+        metavar="DIR",
+        help="where checkpoints for --from are kept (default: the caches of the platform; PM_DATA_CACHE_DIR wins)",
+    )
+    add(
+        "--cache",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="use and leave checkpoints (default: yes)",
+    )
     add(
         "--cache-every",
         type=_positive,
         metavar="FRAMES",
-        help="frames between new checkpoints (default 131072); shorter runs get none",
+        help="frames between two checkpoints (default 131072); none where fewer come before --from",
     )
     add(
         "--cache-mb",
         type=_count,
         metavar="MB",
-        help="keep at most this much when a checkpoint file is added; the least recently used ones go (default 4000)",
+        help="bound of the cache in 10^6 bytes, when a file is added; the least recently used ones go (default 4000)",
     )
-    add("--pace", type=_speed, metavar="SPEED", help="1 is as recorded, 2 twice as fast")
-    add("--oracles", choices=("sample", "all", "none"), default="sample", help="hash and mirror")
-    add("--verdicts", type=Path, metavar="FILE", help="what the oracles say per token and minute")
+    add(
+        "--pace",
+        type=_speed,
+        metavar="SPEED",
+        help="wait between frames: 1 as recorded, 2 twice as fast (default: do not wait)",
+    )
+    add(
+        "--oracles",
+        choices=("sample", "all", "none"),
+        default="sample",
+        help="check hash and mirror at one message in 4093, at all, or at none (default sample)",
+    )
+    add(
+        "--verdicts",
+        type=Path,
+        metavar="FILE",
+        help="write what the oracles say of each token and minute, as JSON lines; {run} as above",
+    )
     add("--strict-schema", action="store_true", help="exit 3 if a message has an unknown shape")
     add("--print-hash", action="store_true", help="on a terminal: print the event hash alone")
     add("--stable-json", action="store_true", help="the same bytes each time: elapsed_ms 0, sorted")
@@ -223,6 +257,7 @@ def _replay_run(
     run: Path, options: argparse.Namespace, interrupts: Interrupts | None = None
 ) -> int:
     from pm_frames.bundle import open_bundle, read_json
+    from pm_frames.paths import MANIFEST
     from pm_frames.selection import select_tokens
     from pm_replay.interrupt import Interrupts
     from pm_replay.oracles import SAMPLE_EVERY
@@ -232,7 +267,8 @@ def _replay_run(
     from pm_replay.verdicts import Verdicts
 
     options = _outputs_named(options, run)
-    bundle = open_bundle(run, empty_ok=True)
+    # A run that has only just begun has no shard; a directory without a manifest is not one that is over.
+    bundle = open_bundle(run, empty_ok=options.follow or (run / MANIFEST).exists())
     following = _following(bundle) if options.follow else None
     selection = selection_of(options)
     chosen = None

@@ -97,7 +97,8 @@ class Witness:
         """
         if not self.told:
             raise UsageError(
-                f"no lens has a fill {self.fill_id}", expected="the fill_id of --fills-out"
+                f"no lens has a fill {self.fill_id}",
+                expected="the fill_id of a line of --fills-out with the same flags",
             )
         bundle = open_bundle(run_dir)
         lenses: dict[str, Any] = dict.fromkeys(self._lenses)

@@ -274,6 +274,12 @@ def page(line: Mapping[str, Any]) -> Iterator[str]:
     for name, one in line.get("strategies", {}).items():
         if one["errors"]:
             yield f"{name} raised {one['errors']} times: {one['first_error']}"
+    for name, hooks in line.get("callback_stats", {}).items():
+        for hook, took in hooks.items():
+            yield (
+                f"{name}.{hook}: {took['count']} calls, mean {took['mean_us']} us, "
+                f"longest {took['max_us']} us, {took['overruns']} overruns"
+            )
 
 
 def _usd(amount_e6: int) -> str:

@@ -40,7 +40,9 @@ in slice.json; pm-verify tells more); 4 manifest or universe damaged; 5 the disk
 MERGE_EPILOG = """\
 Parts are slices of one run, or runs of one boot over one universe (pm-capture --shard-range). Frames keep
 their stamps and their order; shards keep their numbers where they are all different. Runs of several
-boots or machines have no common receive clock: --list shows them in one order, by wall time.
+boots or machines have no common receive clock: --list shows them in one order, by wall time. Refused as well,
+but listed: runs whose universe was refreshed, and runs of which some runlogs name the subscribed tokens and others
+do not, because books of a bundle are judged by one rule.
 
 exit codes: 0 done; 2 usage, or parts that cannot be one bundle; 3 done, but a token is in several parts;
 4 corruption; 5 the disk refuses

@@ -16,9 +16,9 @@ line. With --since all of them are about what changed, and --out writes a delta,
 when nothing changed ("changed": false in the report).
 stderr: words.
 
-exit codes: 0 done, also when nothing changed; 2 usage, the output file exists, or --since is not there;
-4 --since is no universe; 5 the file cannot be written; 6 the venue is unreachable, refuses, answers
-something else, or has no market to select
+exit codes: 0 done, also when nothing changed; 2 usage, the output file exists, --since is not there, or
+the proxy of the environment cannot be used; 4 --since is no universe; 5 the file cannot be written; 6 the
+venue is unreachable, refuses, answers something else, or has no market to select
 """
 
 RESOLUTIONS_EPILOG = """\
@@ -26,8 +26,9 @@ stdout: the document, or with --out one JSON object that reports on it, on one l
 stderr: words.
 
 exit codes: 0 done, however many markets are still open (the report counts them); 2 usage, no such run,
-a run without a universe, or the output file exists; 4 its universe is damaged; 5 the file cannot be
-written; 6 the venue is unreachable, refuses, or answers something else
+a run without a universe, the output file exists, or the proxy of the environment cannot be used; 4 its
+universe is damaged; 5 the file cannot be written; 6 the venue is unreachable, refuses, or answers
+something else
 """
 
 

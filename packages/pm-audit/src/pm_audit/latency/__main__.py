@@ -75,8 +75,10 @@ def _report(run_dir: Path, options: argparse.Namespace, shell: Shell) -> ExitCod
     from pm_audit.latency.report_text import report_text
     from pm_audit.latency.run_readings import read_run
     from pm_frames.bundle import open_bundle
+    from pm_frames.paths import MANIFEST
 
-    bundle = open_bundle(run_dir, empty_ok=True)
+    # Nothing is written into a directory that is no run; one with a manifest is, also before its first shard.
+    bundle = open_bundle(run_dir, empty_ok=(run_dir / MANIFEST).exists())
     targets = report_targets(bundle, options.out, options.html)
     check_targets(bundle, targets, force=options.force)
     readings = read_run(bundle)

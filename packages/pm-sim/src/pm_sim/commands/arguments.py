@@ -73,8 +73,11 @@ def make_parser() -> argparse.ArgumentParser:
     selection_arguments(replay)  # type: ignore[arg-type]
     add = replay.add_argument
     add("--from", dest="start", metavar="TIME", help="first moment: RFC 3339, ns, or +5m")
-    add("--to", dest="stop", metavar="TIME", help="first moment not any more")
-    add("--max-seconds", metavar="N", help="capture time from the first frame")
+    add("--to", dest="stop", metavar="TIME", help="first moment not told any more")
+    add(
+        "--max-seconds", metavar="N",
+        help="capture time from the first frame told; with --follow too: of an older run name a --from",
+    )  # fmt: skip
     add("--duration-seconds", metavar="N", dest="max_seconds", help="the same")
     add("--max-events", metavar="N", help="stop after exactly N events")
     add("--profile", choices=("full", "book-only"), help="book-only: as the predecessors replayed")
@@ -85,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
     out("--stable-json", action="store_true", help="the same bytes each time: elapsed_ms 0, sorted")
     out(
         "--print-callback-stats", action="store_true",
-        help="add callback_stats to the line: calls and time of each hook (always with --follow)",
+        help="add callback_stats: calls and time of each hook, in microseconds (always with --follow)",
     )  # fmt: skip
     out(
         "--callback-budget-us", type=count, default=1000, metavar="N",
@@ -117,7 +120,10 @@ def add_strategy_arguments(group: Any) -> None:
         "--strategy", action="append", default=[], metavar="[ID=]NAME|FILE.py[:CLASS]",
         help="a strategy that takes part; repeatable",
     )  # fmt: skip
-    add("--param", action="append", default=[], metavar="[ID.]NAME=VALUE", help="set a parameter")
+    add(
+        "--param", action="append", default=[], metavar="[ID.]NAME=VALUE",
+        help="set a parameter, in dollars and shares; those of the built-in strategies are in the README",
+    )  # fmt: skip
     add(
         "--params", action="append", default=[], type=Path, metavar="FILE",
         help="parameters as TOML: for all, and in a table for one id",
@@ -128,35 +134,59 @@ def add_strategy_arguments(group: Any) -> None:
     )  # fmt: skip
     add(
         "--max-intents-per-callback", type=count, default=10_000, metavar="N",
-        help="of one call of a hook; one more is an error of the strategy (default 10000)",
+        help="that one call of a hook may yield; one more is an error of the strategy (default 10000)",
     )  # fmt: skip
-    add("--max-intents-global", type=count, metavar="N", help="of all strategies, at one instant")
-    add("--max-intents-per-strategy", type=count, metavar="N", help="of each, at one instant")
-    add("--max-order-usd", metavar="USD", help="what one order can cost")
-    add("--max-market-usd", metavar="USD", help="at risk in one market, orders and positions")
-    add("--max-total-usd", metavar="USD", help="at risk in all markets")
+    add(
+        "--max-intents-global", type=count, metavar="N",
+        help="let through so many of all strategies at one instant and drop the others",
+    )  # fmt: skip
+    add("--max-intents-per-strategy", type=count, metavar="N", help="the same of each strategy")
+    add("--max-order-usd", metavar="USD", help="drop orders that can cost more")
+    add("--max-market-usd", metavar="USD", help="most at risk in one market, orders and positions")
+    add("--max-total-usd", metavar="USD", help="most at risk in all markets")
     add("--seed", type=count, default=0, metavar="N", help="of all that is drawn (default 0)")
 
 
 def add_account_arguments(group: Any) -> None:
     """Add what is said of the account and of the venue."""
     add = group.add_argument
-    add("--lens", choices=("both", "worst", "central"), default="both", help="(default both)")
-    add("--cash", default="1000", metavar="USD", help="of the account (default 1000)")
-    add("--fee-bps", type=bps, default=100, metavar="N", help="flat fee (default 100)")
-    add("--slippage-bps", type=bps, default=0, metavar="N", help="worst lens (default 0)")
+    add(
+        "--lens",
+        choices=("both", "worst", "central"),
+        default="both",
+        help="which to simulate (default both)",
+    )
+    add(
+        "--cash",
+        default="1000",
+        metavar="USD",
+        help="dollars that the account begins with (default 1000)",
+    )
+    add(
+        "--fee-bps", type=bps, default=100, metavar="N",
+        help="flat fee in basis points of the amount, at most 10000; worst lens: where it is dearer than "
+        "the venue's; central: only where the venue's is not known (default 100)",
+    )  # fmt: skip
+    add(
+        "--slippage-bps", type=bps, default=0, metavar="N",
+        help="basis points that the worst lens pays on top of each price, at most 10000 (default 0)",
+    )  # fmt: skip
     add(
         "--order-latency-ms", default="100", metavar="N|FILE",
-        help="until an order arrives: constant, or a histogram to draw from (default 100)",
+        help="until an order arrives at the venue: constant, or a JSON histogram of ns to draw from (default 100)",
     )  # fmt: skip
-    add("--cancel-latency-ms", metavar="N|FILE", help="the same of cancels (default: of orders)")
+    add(
+        "--cancel-latency-ms",
+        metavar="N|FILE",
+        help="the same of cancels (default: that of orders)",
+    )
     add(
         "--taint", choices=("refuse", "label"), default="refuse",
-        help="fills on a book that is not live, or masked (default refuse)",
+        help="orders on a book that is not live, or masked: no fill, or a fill that is counted apart (default refuse)",
     )  # fmt: skip
     add(
         "--queue", choices=("none", "conservative"), default="none",
-        help="maker fills: none, or last in the queue (default none)",
+        help="resting orders: never filled, or as the last in the queue at their price (default none)",
     )  # fmt: skip
     add(
         "--sell-unheld", choices=("refuse", "complement"), default="refuse",
@@ -164,12 +194,28 @@ def add_account_arguments(group: Any) -> None:
     )  # fmt: skip
     add(
         "--uncounted-sets", choices=("refuse", "accept"), default="refuse",
-        help="neg-risk events of which the universe does not say how many markets they have (default refuse)",
+        help="sets of a neg-risk event of which the run does not say how many markets it has (event_markets): "
+        "none, or what is told counts as all (default refuse)",
     )  # fmt: skip
-    add("--merge-delay", default="60s", metavar="TIME", help="until a merge pays (default 60s)")
-    add("--resolutions", type=Path, metavar="FILE", help="how markets ended (pm-universe)")
+    add(
+        "--merge-delay",
+        default="60s",
+        metavar="TIME",
+        help="until a merge or a conversion pays (default 60s)",
+    )
+    add(
+        "--resolutions",
+        type=Path,
+        metavar="FILE",
+        help="how markets ended (pm-universe resolutions)",
+    )
     add("--resolutions-uma-only", action="store_true", help="leave out what only prices say")
-    add("--mask", type=Path, metavar="FILE", help="suspected freezes (pm-audit), in hindsight")
+    add(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="suspected freezes (pm-audit freezes), in hindsight",
+    )
 
 
 def bps(text: str) -> int:

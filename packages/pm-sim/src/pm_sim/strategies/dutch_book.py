@@ -61,23 +61,31 @@ class DutchBook(Strategy):
     """
 
     size = param(shares("10"), help="shares of each leg at most")
-    min_profit = param(usd("0.02"), help="dollars that must be left of a set, after everything")
-    safety_margin = param(usd("0"), help="dollars a set that are held to be costs besides")
-    fee_bps = param(0, low=0, help="plan with such a flat fee where the market's own is less")
-    slippage_ticks = param(1, low=0, help="ticks that each leg may become dearer")
-    max_age_ms = param(5_000, low=1, help="age of the oldest top of a set")
-    max_skew_ms = param(5_000, low=0, help="time between the oldest and the newest top")
-    max_leg_risk = param(usd("5"), help="what an incomplete purchase may lose by the bids of now")
+    min_profit = param(usd("0.02"), help="dollars that one set must leave after all costs")
+    safety_margin = param(
+        usd("0"), help="dollars of unknown costs that are reckoned for each set besides"
+    )
+    fee_bps = param(0, low=0, help="least fee to plan with, basis points")
+    slippage_ticks = param(
+        1, low=0, help="ticks that each leg may become dearer while its order is under way"
+    )
+    max_age_ms = param(5_000, low=1, help="ms that the oldest top of a set may be old")
+    max_skew_ms = param(5_000, low=0, help="ms that may lie between the oldest and the newest top")
+    max_leg_risk = param(
+        usd("5"), help="dollars that an incomplete purchase may lose by the bids of now"
+    )
     max_sets = param(shares("100"), help="shares of each leg of one set, at most")
     kinds = param("all", choices=("all", "pair", "all_yes", "all_no"), help="sets to look at")
-    allow_other = param(False, help="all YES of sets that speak of another outcome, too")
+    allow_other = param(
+        False, help="buy all YES also of an event with a market named other, none, …"
+    )
     must_mirror = param(True, help="refuse pairs that are not one book seen from two sides")
     least_bids = param(
         px("0.9"), help="all YES: bids that sum to less show that an outcome is not told"
     )
     unwind_ticks = param(1, low=0, help="ticks below the bid at which a leg is sold back")
-    unwind_retry_ms = param(1_000, low=1, help="time to the next attempt to sell back")
-    unwinds_max = param(10, low=1, help="attempts; what is left is kept")
+    unwind_retry_ms = param(1_000, low=1, help="ms to the next attempt to sell back")
+    unwinds_max = param(10, low=1, help="attempts to sell back; what is left is kept")
 
     def on_start(self, ctx: Context) -> None:
         """Begin with nothing."""

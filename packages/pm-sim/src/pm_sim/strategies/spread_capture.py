@@ -86,21 +86,25 @@ class SpreadCapture(Strategy):
     `--queue conservative`.
     """
 
-    tick_size = param(px("0.01"), help="tick, where that of the market is finer")
+    tick_size = param(
+        px("0.01"), help="dollars; the tick to quote by where that of the market is finer"
+    )
     size = param(shares("10"), help="shares of each quote")
-    edge = param(px("0.02"), help="distance of a quote from the middle")
-    staleness_threshold_ms = param(2_000, low=1, help="no quotes on an older top")
-    max_mid_jump = param(px("0.03"), help="a middle that moves more takes the quotes away")
-    min_requote_interval_ms = param(300, low=0, help="between two changes of a market's quotes")
-    min_quote_lifetime_ms = param(0, low=0, help="a younger quote is not replaced")
-    max_inventory = param(shares("100"), help="shares of either outcome, net")
-    rebalance_ratio = param(px("0.5"), help="part of it beyond which one side alone is quoted")
-    rate_capacity = param(5, low=1, help="orders at once")
-    rate_refill_per_sec = param(1, low=0, help="orders a second")
-    min_change_ticks = param(1, low=1, help="a quote that is nearer to its price stays")
-    min_side_replace_interval_ms = param(200, low=0, help="between two quotes of one side")
-    cancel_rate_capacity = param(5, low=1, help="cancels at once")
-    cancel_rate_refill_per_sec = param(2, low=0, help="cancels a second")
+    edge = param(px("0.02"), help="dollars from the middle to a quote")
+    staleness_threshold_ms = param(2_000, low=1, help="ms; no quotes on an older top")
+    max_mid_jump = param(px("0.03"), help="dollars; a middle that moves more takes the quotes away")
+    min_requote_interval_ms = param(300, low=0, help="ms between two changes of a market's quotes")
+    min_quote_lifetime_ms = param(0, low=0, help="ms; a younger quote is not replaced")
+    max_inventory = param(shares("100"), help="largest difference of YES and NO held, shares")
+    rebalance_ratio = param(
+        px("0.5"), help="part of max_inventory beyond which one side alone is quoted"
+    )
+    rate_capacity = param(5, low=1, help="orders that may be sent at once")
+    rate_refill_per_sec = param(1, low=0, help="orders a second after that")
+    min_change_ticks = param(1, low=1, help="a quote that is fewer ticks from its price stays")
+    min_side_replace_interval_ms = param(200, low=0, help="ms between two quotes of one side")
+    cancel_rate_capacity = param(5, low=1, help="cancels that may be sent at once")
+    cancel_rate_refill_per_sec = param(2, low=0, help="cancels a second after that")
 
     def on_start(self, ctx: Context) -> None:
         """Begin with nothing quoted."""

@@ -29,9 +29,11 @@ class ToySpread(Strategy):
     """
 
     size_e6 = param(shares("1"), help="shares of each order")
-    min_spread_e6 = param(px("0.05"), help="least distance of bid and ask")
+    min_spread_e6 = param(px("0.05"), help="least distance of bid and ask, dollars")
     urgency = param(
-        "maker", choices=("maker", "taker"), help="taker: buy at the ask, sell at the bid"
+        "maker",
+        choices=("maker", "taker"),
+        help="maker: quote at bid and ask; taker: buy at the ask, sell at the bid",
     )
 
     def on_top_of_book(
