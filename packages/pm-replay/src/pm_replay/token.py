@@ -67,9 +67,8 @@ class Token(L2):
         # Where the whole book came from that the levels are built on; -1: they are not those of the venue.
         self.shard = -1
         self.mark = 0  # serial of the message that touched this token last
-        self.change: Change | Stating = (
-            _NO_CHANGE  # the last one, with the hash of a whole book that came after it
-        )
+        # The last one, with the hash of a whole book that came after it.
+        self.change: Change | Stating = _NO_CHANGE
         # The engine batch that the last message belongs to: one timestamp, one hash.
         self.group_text = ""
         self.group_settled = -1  # Settled as a number; -1: nothing to be judged
