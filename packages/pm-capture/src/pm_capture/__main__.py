@@ -126,9 +126,11 @@ def _show(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        from pm_frames.command import ExitCode
+
         sys.stdout = None  # Python would complain once more when it exits
         _say(f"cannot write the output: {error.strerror}")
-        raise SystemExit(5) from None
+        raise SystemExit(ExitCode.WRITE_ERROR) from None
 
 
 def _capture(resolved: Resolved) -> int:

@@ -144,7 +144,10 @@ def _check(parts: list[_Part]) -> bool:
         )
     tokens = [frozenset(_universe_tokens(part)) for part in parts]
     if len(set(tokens)) > 1:
-        raise UsageError("the runs are of several universes", found=[len(one) for one in tokens])
+        raise UsageError(
+            "the runs are of several universes, and a bundle has one: use --list",
+            expected="the same tokens in each", found=[len(one) for one in tokens],
+        )  # fmt: skip
     if any(len(part.bundle.universe_files()) > 1 for part in parts):
         raise UsageError(
             "a run whose universe was refreshed cannot be in a bundle of several: use --list"

@@ -37,9 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename is not None:
             raise  # files say themselves what is wrong with them, so this is a bug
-        sys.stdout = None
+        from pm_frames.command import ExitCode
+
+        sys.stdout = None  # Python would complain once more when it exits
         tell(f"pm-universe: cannot write the output: {error.strerror}")
-        return 5
+        return ExitCode.WRITE_ERROR
     except KeyboardInterrupt:
         return 130
 
