@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pm_frames.events import Kind
-from pm_replay.book import L2, Side, differing
-from pm_replay.e6 import Prices, Sizes, to_e6
+from pm_replay.book import L2, Levels, Side, differing
+from pm_replay.e6 import Prices, Sizes
 from pm_replay.messages import Level
 from pm_replay.pipeline import Request
 from pm_replay.telling import Options
@@ -38,10 +38,7 @@ def test_what_is_invalid_is_counted_whatever_stands_beside_it(
     texts: list[tuple[str, str]], levels: dict[int, int], invalid: int
 ) -> None:
     side = Side([Level(*each) for each in texts], Prices(), Sizes())
-    assert ({price: to_e6(size) for price, size in side.levels.items()}, side.invalid) == (
-        levels,
-        invalid,
-    )
+    assert (side.levels, side.invalid) == (levels, invalid)
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -75,47 +72,34 @@ def test_the_best_is_right_after_every_change_of_a_fine_grid(
 
 
 def test_sizes_are_compared_by_value_not_by_text() -> None:
-    assert differing({1: "5"}, {1: "5"}) == 0
-    assert differing({1: "5", 2: "7.50"}, {1: "5.0", 2: "7.5"}) == 0
-    assert differing({1: "5"}, {1: "5.000001"}) == 1
-    assert differing({1: "5", 2: "1"}, {1: "5", 3: "1"}) == 2
+    def side(*levels: tuple[str, str]) -> Levels:
+        return Side([Level(*each) for each in levels], Prices(), Sizes()).levels
 
-
-def test_a_side_equal_to_ours_is_taken_as_it_is_and_any_other_is_judged() -> None:
-    prices, sizes = Prices(), Sizes()
-    levels = [Level("0.1", "5"), Level("0.2", "7")]
-    ours = {100_000: "5", 200_000: "7"}
-    assert Side(levels, prices, sizes, ours).levels is ours
-    assert not sizes  # nothing had to be read
-    side = Side([Level("0.1", "x"), Level("0.2", "7")], prices, sizes, ours)
-    assert (side.levels, side.invalid) == ({200_000: "7"}, 1)
-    for bad, invalid in (("x", 1), ("0", 0)):
-        side = Side([*levels, Level("0.3", bad)], prices, sizes, ours)
-        assert (side.levels, side.invalid) == (ours, invalid)
-    twice = Side([*levels, Level("0.2", "x")], prices, sizes, ours)
-    assert (twice.levels, twice.invalid) == (ours, 1)
-    hidden = Side([Level("0.2", "x"), *levels], prices, sizes, ours)
-    assert (hidden.levels, hidden.invalid) == (ours, 1)
+    assert differing(side(("0.1", "5")), side(("0.1", "5"))) == 0
+    assert differing(side(("0.1", "5"), ("0.2", "7.50")), side(("0.1", "5.0"), ("0.2", "7.5"))) == 0
+    assert differing(side(("0.1", "5")), side(("0.1", "5.000001"))) == 1
+    assert differing(side(("0.1", "5"), ("0.2", "1")), side(("0.1", "5"), ("0.3", "1"))) == 2
 
 
 BOOK_STEPS = st.lists(
-    st.tuples(st.booleans(), st.integers(1, 6), st.sampled_from(["0", "1", "2.5", "1.0"])),
+    st.tuples(st.booleans(), st.integers(1, 6), st.sampled_from([0, 1, 2_500_000, 1_000_000])),
     max_size=40,
 )
 
 
 @given(BOOK_STEPS)
-def test_the_top_is_that_of_a_naive_book(steps: list[tuple[bool, int, str]]) -> None:
+def test_the_top_is_that_of_a_naive_book(steps: list[tuple[bool, int, int]]) -> None:
     book_ = L2()
-    naive: tuple[dict[int, str], dict[int, str]] = ({}, {})
-    for is_bid, price, text in steps:
-        (book_.set_bid if is_bid else book_.set_ask)(price, text, to_e6(text))
-        if text == "0":
-            naive[not is_bid].pop(price, None)
+    bids: dict[int, int] = {}
+    asks: dict[int, int] = {}
+    for is_bid, price, size in steps:
+        (book_.set_bid if is_bid else book_.set_ask)(price, size)
+        side = bids if is_bid else asks
+        if size:
+            side[price] = size
         else:
-            naive[not is_bid][price] = text
-        assert (book_.bids, book_.asks) == naive
-        bids, asks = ({p: to_e6(size) for p, size in side.items()} for side in naive)
+            side.pop(price, None)
+        assert (book_.bids, book_.asks) == (bids, asks)
         bid, ask = max(bids, default=-1), min(asks, default=-1)
         top = (book_.bid, book_.bid_size, book_.ask, book_.ask_size)
         assert top == (bid, bids.get(bid, 0), ask, asks.get(ask, 0))

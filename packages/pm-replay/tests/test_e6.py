@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pm_replay.e6 import BAD, NO_SIDE, Prices, Sizes, Stated, from_e6, shortest, to_e6
+from pm_replay.e6 import BAD, NO_SIDE, Prices, Sizes, Stated, from_e6, to_e6
 
 
 @given(st.decimals(min_value=0, max_value=10**9, allow_nan=False, places=9))
@@ -61,17 +61,6 @@ def test_a_cache_is_bounded() -> None:
     for number in range(3 * 2**16):
         assert sizes[str(number)] == number * 10**6
     assert len(sizes) <= 2**16
-
-
-@given(st.text("0123456789.eE-", max_size=9) | st.decimals(0, 10**9, places=6).map(str))
-def test_the_shortest_text_is_that_of_the_number(text: str) -> None:
-    try:
-        wanted = from_e6(to_e6(text))
-    except ValueError as error:
-        with pytest.raises(ValueError, match=re.escape(str(error))):
-            shortest(text)
-    else:
-        assert shortest(text) == wanted
 
 
 def test_a_cache_keeps_no_text_that_could_be_of_any_length() -> None:

@@ -134,13 +134,13 @@ class BatchEngine(Engine):
             first.group_frame = second.group_frame = ordinal
 
             if one.side == "BUY":
-                buyer, bid_change, bid_price, bid_size = first, one, price, size
-                seller, ask_change, ask_price, ask_size = second, two, other_price, other_size
+                buyer, bid_price, bid_size = first, price, size
+                seller, ask_price, ask_size = second, other_price, other_size
             else:
-                buyer, bid_change, bid_price, bid_size = second, two, other_price, other_size
-                seller, ask_change, ask_price, ask_size = first, one, price, size
+                buyer, bid_price, bid_size = second, other_price, other_size
+                seller, ask_price, ask_size = first, price, size
             if bid_size:
-                buyer.bids[bid_price] = bid_change.size
+                buyer.bids[bid_price] = bid_size
                 if bid_price >= buyer.bid:
                     buyer.bid = bid_price
                     buyer.bid_size = bid_size
@@ -148,9 +148,9 @@ class BatchEngine(Engine):
                 buyer.bids.pop(bid_price, None)
                 if bid_price == buyer.bid:
                     buyer.bid = bid = max(buyer.bids, default=NO_SIDE)
-                    buyer.bid_size = size_of[buyer.bids[bid]] if bid >= 0 else 0
+                    buyer.bid_size = buyer.bids.get(bid, 0)
             if ask_size:
-                seller.asks[ask_price] = ask_change.size
+                seller.asks[ask_price] = ask_size
                 if ask_price <= seller.ask or seller.ask < 0:
                     seller.ask = ask_price
                     seller.ask_size = ask_size
@@ -158,7 +158,7 @@ class BatchEngine(Engine):
                 seller.asks.pop(ask_price, None)
                 if ask_price == seller.ask:
                     seller.ask = ask = min(seller.asks, default=NO_SIDE)
-                    seller.ask_size = size_of[seller.asks[ask]] if ask >= 0 else 0
+                    seller.ask_size = seller.asks.get(ask, 0)
 
             bid, ask, other_bid, other_ask = first.bid, first.ask, second.bid, second.ask
             if stated_bid == bid and stated_ask == ask:

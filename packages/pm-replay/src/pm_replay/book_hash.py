@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pm_replay.book import Levels
-from pm_replay.e6 import from_e6, shortest
+from pm_replay.e6 import from_e6
 
 _price_text = lru_cache(maxsize=1 << 12)(from_e6)  # a book has the same few again and again
 
@@ -100,5 +100,5 @@ def _body(book: Hashed) -> str:
 
 def _levels(side: Levels, order: Sequence[int]) -> str:
     return ",".join(
-        f'{{"price":"{_price_text(price)}","size":"{shortest(side[price])}"}}' for price in order
+        f'{{"price":"{_price_text(price)}","size":"{from_e6(side[price])}"}}' for price in order
     )

@@ -21,7 +21,7 @@ from typing import IO, Any, Final, Self, TypeVar
 
 import msgspec
 
-MAGIC: Final = b"PMCKPT01"
+MAGIC: Final = b"PMCKPT02"
 BUCKETS: Final = 256
 FOOT: Final = struct.Struct("<QQI8s")
 _ROW: Final = struct.Struct("<QQQQ")  # checkpoint, offset, bytes, CRC-32
@@ -64,8 +64,8 @@ class TokenState(msgspec.Struct, array_like=True, frozen=True):
 
     state: int
     shard: int  # -1: the book is not known
-    bids: dict[int, str]
-    asks: dict[int, str]
+    bids: dict[int, int]
+    asks: dict[int, int]
     tick_size: str | None
     min_size: str | None
     neg_risk: bool | None

@@ -15,7 +15,6 @@ PX_ONE_E6: Final = 1_000_000
 
 _POWERS: Final = tuple(int(10**power) for power in range(7))
 _DECIMAL: Final = re.compile(r"(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?", re.ASCII)
-_SHORTEST: Final = re.compile(r"(?:0|[1-9]\d{0,11})(?:\.\d{0,5}[1-9])?", re.ASCII)
 TEXT_MAX: Final = 64  # characters that are kept; no price or size of the venue comes near
 
 
@@ -47,11 +46,6 @@ def from_e6(value: int) -> str:
     """Return the shortest decimal text of millionths, as the venue writes prices and sizes."""
     whole, part = divmod(value, PX_ONE_E6)
     return f"{whole}.{part:06d}".rstrip("0") if part else str(whole)
-
-
-def shortest(text: str) -> str:
-    """Return `from_e6(to_e6(text))`; raise ValueError for what `to_e6` does not accept."""
-    return text if _SHORTEST.fullmatch(text) else from_e6(to_e6(text))
 
 
 class _Cache(dict[str, int]):

@@ -197,9 +197,9 @@ class Engine(Telling):
                 token.group_text = text
             token.change = change
             if side == "BUY":
-                token.set_bid(price, change.size, size)
+                token.set_bid(price, size)
             else:
-                token.set_ask(price, change.size, size)
+                token.set_ask(price, size)
             if token.mark != serial:
                 token.mark = serial
                 touched.append(token)
@@ -241,8 +241,8 @@ class Engine(Telling):
         token = self._token(message.asset_id, message.market)
         if token is None:
             return
-        bids = Side(message.bids, self._prices, self._sizes, token.bids)
-        asks = Side(message.asks, self._prices, self._sizes, token.asks)
+        bids = Side(message.bids, self._prices, self._sizes)
+        asks = Side(message.asks, self._prices, self._sizes)
         if bids.invalid or asks.invalid:
             self.decoder.schema_error("level_invalid")
             self.counts["levels_invalid"] += bids.invalid + asks.invalid

@@ -19,7 +19,6 @@ from pm_frames.events.slots import (
     SZ_MAX,
     continuation,
 )
-from pm_replay.e6 import to_e6
 from pm_replay.registry import Definition
 from pm_replay.token import Token
 
@@ -166,9 +165,9 @@ class Telling:
             )
         )  # fmt: skip
         for price in sorted(token.bids):
-            self._depth.append(self._level(token, price, to_e6(token.bids[price]), 0))
+            self._depth.append(self._level(token, price, token.bids[price], 0))
         for price in sorted(token.asks, reverse=True):
-            self._depth.append(self._level(token, price, to_e6(token.asks[price]), 1))
+            self._depth.append(self._level(token, price, token.asks[price], 1))
 
     def _level(self, token: Token, price: int, size: int, side: int) -> bytes:
         return SLOT.pack(
