@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from decimal import ROUND_HALF_UP, Decimal
 
 import pytest

@@ -24,8 +24,7 @@ from pm_frames.events.slots import (
 from pm_frames.layout import Flag
 from pm_frames.peek import peek
 from pm_frames.rows import FrameRow
-from pm_replay.book import Levels, Side
-from pm_replay.book_hash import price_forms
+from pm_replay.book import Levels, Side, differing
 from pm_replay.decoder import Decoder
 from pm_replay.e6 import BAD, Prices, Sizes, Stated
 from pm_replay.lifecycle import Lifecycles
@@ -46,9 +45,7 @@ from pm_replay.telling import Options, Output, Telling
 from pm_replay.token import Token
 
 NS_PER_MS: Final = 1_000_000
-TS_DIGITS_MAX: Final = (
-    12  # of milliseconds; one more would not fit into 63 bits of ns at its largest
-)
+_STAMP_DIGITS_MAX: Final = 13  # of milliseconds; most of these fit into 63 bits of ns
 UNSTATED, SETTLED, UNSETTLED = (int(each) for each in Settled)
 TOB: Final = int(Kind.TOB)
 _pack: Final = SLOT.pack
@@ -58,6 +55,14 @@ EVENT_TYPE_MAX: Final = 256  # characters of an unknown one that are told; the f
 _SALVAGED: Final = int(Flag.SALVAGED)
 _BREAK: Final = _FIRST | _SALVAGED
 _FEE_BPS_MAX: Final = 10**9
+
+
+def stamp_ns(text: str) -> int:
+    """Return a venue stamp (milliseconds as text) in ns; -1 where it is none, or does not fit."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > _STAMP_DIGITS_MAX:
+        return NONE
+    ts = int(text) * NS_PER_MS
+    return ts if ts <= SZ_MAX else NONE
 
 
 class Engine(Telling):
@@ -246,11 +251,7 @@ class Engine(Telling):
         if bids.invalid or asks.invalid:
             self.decoder.schema_error("level_invalid")
             self.counts["levels_invalid"] += bids.invalid + asks.invalid
-        if message.tick_size:
-            token.market.tick_size = message.tick_size
-        if message.last_trade_price:
-            for form in reversed(price_forms(message.last_trade_price)):
-                token.market.traded(form)
+        token.market.stated(message.tick_size, message.last_trade_price)
         ts = self._time(message.timestamp)
         self._compare(token, message.timestamp, bids.levels, asks.levels)
         self._transitions(self.continuity.book(token.token_id, self._shard, self._mono))
@@ -279,7 +280,7 @@ class Engine(Telling):
         else:
             self.oracles.close_group(token, sampled=self._sampled())
         token.group_frame = self._frame
-        self.oracles.snapshot(token, bids, asks)
+        self.oracles.snapshot(token, differing(bids, token.bids) + differing(asks, token.asks))
 
     def _trade(self, message: Trade) -> None:
         token = self._token(message.asset_id, message.market)
@@ -289,8 +290,7 @@ class Engine(Telling):
         if price == BAD or size == BAD:
             self.decoder.schema_error("trade_invalid")
             return
-        for form in reversed(price_forms(message.price)):
-            token.market.traded(form)
+        token.market.traded(message.price)
         if not self._options.full:
             return
         fee = self._sizes[message.fee_rate_bps or "x"] // 1_000_000
@@ -368,7 +368,10 @@ class Engine(Telling):
 
     def _is_live_here(self, token: Token) -> bool:
         """Return whether a book of the connection that this frame came on can be believed."""
-        return token.state is State.LIVE and self.continuity.shard_of(token.token_id) == self._shard
+        return self._is_live_at(token, self._shard)
+
+    def _is_live_at(self, token: Token, shard: int) -> bool:
+        return token.state is State.LIVE and self.continuity.shard_of(token.token_id) == shard
 
     def _break(self, shard: int, mono: int, flags: int) -> None:
         since = self._last_stamp.get(shard)
@@ -412,12 +415,7 @@ class Engine(Telling):
         ts = self._times.get(text)
         if ts is not None:
             return ts
-        if text.isascii() and text.isdecimal() and len(text) <= TS_DIGITS_MAX + 1:
-            ts = int(text) * NS_PER_MS
-            if ts > SZ_MAX:
-                ts = NONE
-        else:
-            ts = NONE
+        ts = stamp_ns(text)
         if ts == NONE:
             self.counts["timestamps_missing"] += 1
         if len(self._times) >= 1024:

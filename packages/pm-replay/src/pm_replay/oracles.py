@@ -92,9 +92,8 @@ class Oracles:
         self._bbo["unsettled"] += 1
         token.group_settled = -1
 
-    def snapshot(self, token: Token, bids: Levels, asks: Levels) -> None:
-        """Compare a book that has arrived with ours just before it."""
-        levels = differing(bids, token.bids) + differing(asks, token.asks)
+    def snapshot(self, token: Token, levels: int) -> None:
+        """Judge ours by a book that has arrived: so many levels are not the same."""
         if levels:
             self._outcome(token, "snapshot", "different", levels=levels)
         else:

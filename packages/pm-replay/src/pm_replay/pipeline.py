@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, cast
 
@@ -12,7 +13,7 @@ from pm_frames.command import TimePoint, UsageError
 from pm_frames.continuity import Basis, State
 from pm_frames.errors import BundleError, MissingFile
 from pm_frames.events import RUNLOG_SHARD, EndReason, EventWriter, Header, RunState
-from pm_frames.events.event_writer import FLUSH_PIECES, Sink
+from pm_frames.events.event_writer import Sink
 from pm_frames.frames import Frame
 from pm_frames.merge import Item
 from pm_frames.merged_records import MergedRecords
@@ -28,6 +29,8 @@ from pm_replay.verdicts import Verdicts
 
 ALSO_READ: Final = ("universe_refresh", "heartbeat")  # beside the continuity records
 NEVER: Final = STAMP_END
+# What is read in the time that it takes to load compiled code.
+COMPILED_FROM_BYTES: Final = 256 << 20
 APPLIED: Final = "APPLIED"
 
 Pace = Callable[[Iterable[tuple[int, int, Item]]], Iterator[tuple[int, int, Item]]]
@@ -82,17 +85,28 @@ def replay(
     *,
     pace: Pace | None = None,
     source: Source | None = None,
-    make_engine: type[Engine] = BatchEngine,
+    make_engine: type[Engine] | None = None,
     interrupts: Interrupts | None = None,
 ) -> Result:
     """Replay a run into a sink, to its END. What the sink raises comes through.
 
     Damage does not raise: the stream ends there with the reason ERROR, and the error is in the result.
     `source` is a checkpoint (`pm_replay.checkpoints`), or what follows (`pm_replay.following`).
-    `make_engine` is `Engine` where the reference itself is wanted; both give the same bytes.
+    `make_engine` is `Engine` where the reference itself is wanted; all give the same bytes. None: the
+    fastest that there is for so much.
     `interrupts`, if it is the handler of SIGINT, lets it end the replay between two frames only.
     """
     return Replay(bundle, request, sink, pace, source, make_engine, interrupts).run()
+
+
+def fastest_engine(frames_bytes: int) -> type[Engine]:
+    """Return the fastest engine for so much: compiled code has to be loaded, and numba may not be there."""
+    if frames_bytes >= COMPILED_FROM_BYTES:
+        with suppress(ImportError):  # numba is not there, or does not go with what is
+            from pm_replay.compiled_engine import CompiledEngine
+
+            return CompiledEngine
+    return BatchEngine
 
 
 def window_start(bundle: Bundle, request: Request) -> int | None:
@@ -140,7 +154,7 @@ class Replay:
         sink: Sink | None,
         pace: Pace | None,
         source: Source | None = None,
-        make_engine: type[Engine] = BatchEngine,
+        make_engine: type[Engine] | None = None,
         interrupts: Interrupts | None = None,
     ) -> None:
         self.pace = pace
@@ -157,8 +171,13 @@ class Replay:
         self.open_end = open_end
         self.before = NEVER if open_end is None else min(open_end, NEVER)
         verdicts = request.verdicts
+        if make_engine is None:
+            whole = pace is None and source is None
+            make_engine = fastest_engine(_frames_bytes(bundle) if whole else 0)
         self.writer = EventWriter(
-            sink, self._header(), flush_pieces=FLUSH_PIECES if pace is None else 1
+            sink,
+            self._header(),
+            flush_pieces=make_engine.flush_pieces if pace is None else 1,
         )
         self.engine: Engine = make_engine(
             Registry(request.chosen, _UNHEARD[self.basis]),
@@ -325,6 +344,11 @@ class Replay:
             "tokens_chosen": None if chosen is None else len(chosen),
         }
         return Header(_anchor(self.bundle, "t0_mono_ns") or 0, -1 if wall is None else wall, facts)
+
+
+def _frames_bytes(bundle: Bundle) -> int:
+    paths = [shard.frames_path for shard in bundle.shards()]
+    return sum(path.stat().st_size for path in paths if path.exists())
 
 
 def _anchor(bundle: Bundle, key: str) -> int | None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from pm_frames.events import NO_TOKEN, NONE, RUNLOG_SHARD, Kind
+from pm_frames.events.event_writer import FLUSH_PIECES
 from pm_frames.events.slots import (
     BATCH_END,
     FLAGS_AT,
@@ -39,9 +40,13 @@ class Output(Protocol):
 
     def extend(self, slots: list[bytes], *, hashed: bool = True) -> None: ...
 
+    def extend_deep(self, slots: bytes, hashed: bytes) -> None: ...
+
 
 class Telling:
     """What is told, in which order; the reading of frames is `pm_replay.engine`."""
+
+    flush_pieces = FLUSH_PIECES  # for its output
 
     def __init__(self, options: Options, output: Output) -> None:
         self.kinds: Counter[int] = Counter()  # all but TOB
@@ -49,6 +54,7 @@ class Telling:
         self.emitting = True  # False before the window that was asked for
         self._options = options
         self._write = output.extend
+        self._write_deep = output.extend_deep
         self._left = -1 if options.max_events is None else options.max_events
         self.limited = self._left >= 0
         self.full = self._left == 0  # max_events is reached

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pm_frames.continuity import State
 from pm_replay.book import L2
+from pm_replay.book_hash import price_forms
 from pm_replay.e6 import TEXT_MAX
 from pm_replay.messages import Change, Stating
 
@@ -38,14 +39,22 @@ class Market:
         self.neg_risk: bool | None = None
         self.trade_prices: list[str] = []
 
-    def traded(self, price: str) -> None:
+    def stated(self, tick_size: str | None, last_trade_price: str | None) -> None:
+        """Take note of what a whole book says beside its levels."""
+        if tick_size:
+            self.tick_size = tick_size
+        if last_trade_price:
+            self.traded(last_trade_price)
+
+    def traded(self, text: str) -> None:
         """Take note of a trade price, the newest first; a text that is too long for one is none."""
-        if len(price) > TEXT_MAX:
-            return
-        if price in self.trade_prices:
-            self.trade_prices.remove(price)
-        self.trade_prices.insert(0, price)
-        del self.trade_prices[TRADE_PRICES_MAX:]
+        for price in reversed(price_forms(text)):
+            if len(price) > TEXT_MAX:
+                continue
+            if price in self.trade_prices:
+                self.trade_prices.remove(price)
+            self.trade_prices.insert(0, price)
+            del self.trade_prices[TRADE_PRICES_MAX:]
 
 
 class Token(L2):

@@ -103,15 +103,22 @@ class EventWriter:
 
     def extend(self, slots: Sequence[bytes], *, hashed: bool = True) -> None:
         """Append several pieces of packed slots, as `write` does."""
+        self._append(slots, slots if hashed else ())
+
+    def extend_deep(self, slots: bytes, hashed: bytes) -> None:
+        """Append packed slots with depth among them; `hashed` are those that are none. Raises as `write` does."""
+        self._append([slots], [hashed])
+
+    def _append(self, slots: Sequence[bytes], hashed: Sequence[bytes]) -> None:
         if self._end is not None:
             raise ValueError("the stream has ended")
         pending = self._pending
-        if not hashed and not self._unhashed:
+        if hashed is not slots and not self._unhashed:
             self._unhashed = True
             self._pending_hashed = pending.copy()
         pending += slots
-        if self._unhashed and hashed:
-            self._pending_hashed += slots
+        if self._unhashed:
+            self._pending_hashed += hashed
         if len(pending) >= self._flush_pieces:
             self.flush()
 
