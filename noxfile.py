@@ -139,7 +139,8 @@ def faults(session: nox.Session) -> None:
     everything(session)
     session.run(
         "pytest", "-q", "-s", "-c", "tools/pytest.ini",
-        "packages/pm-frames/tests", "packages/pm-verify/tests", *session.posargs,
+        "packages/pm-frames/tests", "packages/pm-verify/tests",
+        "packages/pm-replay/tests/test_compiled_engine.py", *session.posargs,
         "--hypothesis-profile=default", env={"PM_TEST_CAMPAIGN": "full"},
     )  # fmt: skip
 

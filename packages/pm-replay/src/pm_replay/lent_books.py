@@ -141,7 +141,8 @@ class LentBooks:
         """Lend the tokens of a market, if they can be; return whether they were."""
         market = first.market.condition_id
         if not (
-            first.mate() is second
+            first not in self._pair_of
+            and first.mate() is second
             and second.mate() is first
             and first.shard == second.shard >= 0
             and _MARKET.fullmatch(market)

@@ -1,0 +1,308 @@
+"""What compiled code reads, and what it is lent: nothing but what it may, and all of it comes back."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from bundles import (
+    T0,
+    FrameSpec,
+    Made,
+    Maker,
+    RecordSpec,
+    book,
+    change,
+    compact,
+    price_change,
+    subscribed,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pm_replay.engine import Engine
+from pm_replay.pipeline import COMPILED_FROM_BYTES, Request, fastest_engine, replay
+from pm_replay.report import summary
+from pm_replay.telling import Options
+from pm_replay.token import Market, Token
+
+pytest.importorskip("numba", reason="without numba there is no compiled engine")
+
+from pm_replay.compiled_engine import CompiledEngine
+from pm_replay.lent_books import LentBooks
+
+FULL = os.environ.get("PM_TEST_CAMPAIGN") == "full"
+HASHES = ("0123456789" * 4, "abcdef0123" * 4)
+STAMP = 1_790_000_000_000
+SHALLOW, DEEP = Request(), Request(options=Options(depth=True))
+
+
+def told(make_engine: type[Engine], made: Made, request: Request) -> tuple[bytes, str, int]:
+    out: list[bytes] = []
+    result = replay(made.bundle, request, out.append, make_engine=make_engine)
+    line = summary(result, "run", elapsed_ms=0, profile="full", code=0)
+    return b"".join(out), repr({**line, "quick_frames": 0}), line["quick_frames"]
+
+
+def assert_equal(made: Made, request: Request) -> int:
+    """Return how many frames compiled code took."""
+    *compiled, taken = told(CompiledEngine, made, request)
+    *reference, _ = told(Engine, made, request)
+    assert compiled[0] == reference[0]
+    assert compiled[1] == reference[1]
+    return taken
+
+
+def pair_of(market: int) -> tuple[str, str]:
+    return f"7{market:076d}", f"8{market:077d}"
+
+
+def market_of(market: int) -> str:
+    return f"0x{market:064x}"
+
+
+def usual(market: int, *, swapped: bool = False) -> bytes:
+    """A change that the venue could send."""
+    changes = [
+        change(token, price, "12.5", side, hash=hash_, bid=bid, ask=ask)
+        for token, price, side, hash_, bid, ask in zip(
+            pair_of(market), ("0.45", "0.55"), ("BUY", "SELL"), HASHES, ("0.45", "0.4"), ("0.6", "0.55"),
+            strict=True,
+        )
+    ]  # fmt: skip
+    value = price_change(*changes[:: -1 if swapped else 1], ts=str(STAMP))
+    return compact({**value, "market": market_of(market)})
+
+
+def whole(market: int, which: int) -> bytes:
+    """A whole book as the venue writes it now."""
+    sides = ({"0.39": "7", "0.4": "1"}, {"0.61": "2.25", "0.6": "1"})
+    value = book(pair_of(market)[which], *sides, ts=str(STAMP), hash=HASHES[which])
+    del value["event_type"]
+    rest = {"tick_size": "0.01", "event_type": "book", "last_trade_price": "0.500"}
+    return compact({**value, "market": market_of(market), **rest})
+
+
+def mutants(make: Callable[[int], bytes]) -> list[bytes]:
+    """Return payloads with one thing wrong each, for each byte; each is of a market of its own."""
+    wrong: list[bytes] = []
+
+    def replaced(begin: int, end: int, by: bytes) -> None:
+        payload = make(len(wrong))
+        wrong.append(payload[:begin] + by + payload[end:])
+
+    length = len(make(0))
+    for more in (b" ", b"}", b"]", make(0)):
+        replaced(length, length, more)
+    for at in range(length):
+        replaced(at, length, b"")
+        replaced(at, at + 1, b"")
+        others = b'0951a"\\ .,{[\x00\xff' if FULL else b'0"'[at % 2 : at % 2 + 1]
+        for byte in others:
+            replaced(at, at + 1, bytes((byte,)))
+        if FULL:
+            replaced(at, at, make(len(wrong))[at : at + 1])
+    return wrong
+
+
+def with_mutants(make_bundle: Maker, wrong: list[bytes]) -> Made:
+    """A bundle in which each stands between sound changes and books of its market."""
+    frames: list[FrameSpec] = []
+    for market, mutant in enumerate(wrong):
+        sound = [whole(market, 0), whole(market, 1), usual(market)]
+        for payload in (*sound, mutant, usual(market, swapped=True), *sound[1:]):
+            frames.append((0, T0 + 100 + len(frames), payload))
+    tokens = [token for market in range(len(wrong)) for token in pair_of(market)]
+    first, *rest = [tokens[at : at + 1000] for at in range(0, len(tokens), 1000)]
+    about = {"shard_id": 0, "connection": 1}
+    records: list[RecordSpec] = [
+        *subscribed(*first),
+        *((T0 + 3, "subscribe_attempt", {**about, "token_ids": some}) for some in rest),
+    ]
+    return make_bundle(frames, records)
+
+
+@pytest.mark.parametrize("request_", [SHALLOW, DEEP], ids=["shallow", "deep"])
+def test_a_change_with_any_byte_wrong_is_not_read_as_if_it_were_right(
+    make_bundle: Maker, request_: Request
+) -> None:
+    wrong = mutants(usual)
+    assert len(wrong) > (8_000 if FULL else 1_400)
+    taken = assert_equal(with_mutants(make_bundle, wrong), request_)
+    # What comes before is taken but for its books, and mostly what comes after.
+    assert len(wrong) < taken < 6 * len(wrong)
+
+
+@pytest.mark.parametrize("request_", [SHALLOW, DEEP], ids=["shallow", "deep"])
+def test_a_book_with_any_byte_wrong_is_not_read_as_if_it_were_right(
+    make_bundle: Maker, request_: Request
+) -> None:
+    wrong = mutants(lambda market: whole(market, 0))
+    assert len(wrong) > (5_000 if FULL else 800)
+    taken = assert_equal(with_mutants(make_bundle, wrong), request_)
+    assert len(wrong) < taken < 6 * len(wrong)
+
+
+class Walk:
+    """Three markets whose books grow and shrink by hundreds of levels, told truly but for a few frames."""
+
+    def __init__(self, seed: int) -> None:
+        self.source = random.Random(seed)
+        self.markets = [f"0x{self.source.getrandbits(256):064x}" for _ in range(3)]
+        self.pairs = [
+            tuple(str(self.source.randrange(10**75, 10**77)) for _ in range(2)) for _ in range(3)
+        ]
+        # Bids and asks of the first token, in ten-thousandths; the second is the mirror.
+        self.sides: list[tuple[dict[int, int], dict[int, int]]] = [({}, {}) for _ in range(3)]
+        self.stamp = STAMP
+
+    def hash(self) -> str:
+        return f"{self.source.getrandbits(160):040x}"
+
+    def frames(self, count: int) -> Iterator[bytes]:
+        for market in range(3):
+            yield compact([self.book(market, 0), self.book(market, 1)])
+        for _ in range(count):
+            market = self.source.randrange(3)
+            chance = self.source.random()
+            self.stamp += self.source.random() < 0.5
+            if chance < 0.03:
+                yield compact(self.book(market, self.source.randrange(2)))
+            elif chance < 0.05:
+                yield compact(self.trade(market))
+            elif chance < 0.055:
+                yield compact(self.tick(market))
+                yield from (compact(self.book(market, which)) for which in range(2))
+            else:
+                yield from self.batch(market)
+
+    def batch(self, market: int) -> Iterator[bytes]:
+        """Yield one change, or several of one engine batch, with the hash and the best prices of its end."""
+        changes = [self.step(market) for _ in range(self.source.choice((1, 1, 1, 2, 4)))]
+        hashes = self.hash(), self.hash()
+        bids, asks = self.sides[market]
+        bid, ask = (max(bids) if bids else 0), (min(asks) if asks else 10_000)
+        if self.source.random() < 0.02:
+            bid += 1  # the venue says something else
+        for price, size, is_bid in changes:
+            sides = ("BUY", "SELL") if is_bid else ("SELL", "BUY")
+            told = [
+                change(token, text(at), size, side, hash=hash_, bid=text(low), ask=text(high))
+                for token, at, side, hash_, low, high in zip(
+                    self.pairs[market], (price, 10_000 - price), sides, hashes,
+                    (bid, 10_000 - ask), (ask, 10_000 - bid), strict=True,
+                )
+            ]  # fmt: skip
+            if self.source.random() < 0.3:
+                told.reverse()
+            back = 3 if self.source.random() < 0.01 else 0
+            value = price_change(*told, ts=str(self.stamp - back))
+            yield compact({**value, "market": self.markets[market]})
+
+    def step(self, market: int) -> tuple[int, str, bool]:
+        is_bid = self.source.randrange(2) == 0
+        levels = self.sides[market][not is_bid]
+        price = self.source.randrange(1, 5_000) if is_bid else self.source.randrange(5_000, 10_000)
+        if levels and self.source.random() < 0.45:
+            best = max(levels) if is_bid else min(levels)
+            price = best if self.source.random() < 0.4 else self.source.choice(list(levels))
+            del levels[price]
+            return price, self.source.choice(("0", "0.00", "0")), is_bid
+        levels[price] = self.source.randrange(1, 10**9)
+        return price, decimal(levels[price], 2), is_bid
+
+    def book(self, market: int, which: int) -> dict[str, Any]:
+        bids, asks = self.sides[market]
+        if self.source.random() < 0.2 and bids:
+            del bids[self.source.choice(list(bids))]  # a change that was not told
+        if which:
+            bids, asks = ({10_000 - at: n for at, n in side.items()} for side in (asks, bids))
+        sides = (
+            {text(at): decimal(side[at], 2) for at in order}
+            for side, order in ((bids, sorted(bids)), (asks, sorted(asks, reverse=True)))
+        )
+        value = book(self.pairs[market][which], *sides, ts=str(self.stamp), hash=self.hash())
+        more = {"tick_size": "0.001", "last_trade_price": self.source.choice(("", "0.5"))}
+        return {**value, "market": self.markets[market], **more}
+
+    def trade(self, market: int) -> dict[str, Any]:
+        return {
+            "market": self.markets[market], "asset_id": self.pairs[market][0], "price": "0.5",
+            "size": "3", "side": "BUY", "timestamp": str(self.stamp), "fee_rate_bps": "0",
+            "event_type": "last_trade_price",
+        }  # fmt: skip
+
+    def tick(self, market: int) -> dict[str, Any]:
+        return {
+            "market": self.markets[market], "asset_id": self.pairs[market][0],
+            "old_tick_size": "0.01", "new_tick_size": "0.001", "timestamp": str(self.stamp),
+            "event_type": "tick_size_change",
+        }  # fmt: skip
+
+
+def text(price: int) -> str:
+    return decimal(price, 4)
+
+
+def decimal(value: int, places: int) -> str:
+    whole_, part = divmod(value, 10**places)
+    return f"{whole_}.{part:0{places}d}".rstrip("0").rstrip(".") if part else str(whole_)
+
+
+@pytest.mark.parametrize("sample_every", [0, 1, 50, 4093])
+@pytest.mark.parametrize("deep", [False, True], ids=["shallow", "deep"])
+def test_books_that_grow_and_shrink_are_those_of_the_reference(
+    make_bundle: Maker, deep: bool, sample_every: int
+) -> None:
+    walk = Walk(sample_every)
+    frames: list[FrameSpec] = [
+        (0, T0 + 100 + at, payload) for at, payload in enumerate(walk.frames(4_000))
+    ]
+    tokens = [token for pair in walk.pairs for token in pair]
+    middle = frames[len(frames) // 2][1]
+    again = [
+        (middle, "disconnect", {"shard_id": 0, "connection": 1, "planned": False}),
+        *subscribed(*tokens, at=middle + 1, connection=2),
+    ]
+    made = make_bundle(frames, [*subscribed(*tokens), *again])
+    request = Request(options=Options(depth=deep), sample_every=sample_every)
+    taken = assert_equal(made, request)
+    assert taken == 0 if sample_every == 1 else taken > len(frames) // 4
+
+
+LEVELS = st.dictionaries(st.integers(1, 10**6), st.integers(1, 2**62), max_size=40)
+
+
+@given(st.lists(st.tuples(LEVELS, LEVELS, LEVELS, LEVELS), max_size=6))
+def test_what_is_lent_comes_back(books: list[tuple[dict[int, int], ...]]) -> None:
+    lent = LentBooks()
+    pairs = []
+    for number, sides in enumerate(books):
+        market = Market(f"0x{number:064x}")
+        first, second = (
+            Token(2 * number + each, f"{number}{each}", market, chosen=True) for each in range(2)
+        )
+        market.tokens = [first, second]
+        first.shard = second.shard = 3
+        first.replace(dict(sides[0]), dict(sides[1]))
+        second.replace(dict(sides[2]), dict(sides[3]))
+        first.group_text, second.group_text = "not a stamp", "0123"
+        assert lent.lend(first, second)
+        assert (first.bids, first.asks, second.bids, second.asks) == ({}, {}, {}, {})
+        assert not lent.lend(first, second)
+        assert not lent.lend(second, first)
+        pairs.append((first, second))
+    lent.recall_all()
+    for (first, second), sides in zip(pairs, books, strict=True):
+        assert (first.bids, first.asks, second.bids, second.asks) == sides
+        assert (first.group_text, second.group_text) == ("not a stamp", "0123")
+        best = (first.bid, first.ask)
+        assert best == (max(sides[0], default=-1), min(sides[1], default=-1))
+
+
+def test_small_runs_are_not_worth_a_compiler() -> None:
+    assert fastest_engine(COMPILED_FROM_BYTES) is CompiledEngine
+    assert fastest_engine(COMPILED_FROM_BYTES - 1) is not CompiledEngine
