@@ -28,6 +28,7 @@ nox.options.sessions = ["lint", "layout", "imports", "vectors", "types", "tests"
 ROOT = Path(__file__).parent
 LOCK = ROOT / "tools" / "requirements" / "dev.lock"
 BENCH_LOCK = LOCK.with_name("bench.lock")
+NOTEBOOK_LOCK = LOCK.with_name("notebook.lock")
 PACKAGES = {
     path.parent.name: nox.project.load_toml(path)["project"]
     for path in sorted(ROOT.glob("packages/*/pyproject.toml"))
@@ -214,5 +215,6 @@ def peers(session: nox.Session) -> None:
 @nox.session
 def notebook(session: nox.Session) -> None:
     """The three lines of pm-frames' README with real pandas and polars."""
-    session.install("-q", "packages/pm-frames", "numpy", "pandas", "polars")
+    session.install("-q", "--require-hashes", "--only-binary", ":all:", "-r", str(NOTEBOOK_LOCK))
+    install(session, "packages/pm-frames")
     session.run("python", "tools/check_notebook.py")

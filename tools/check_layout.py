@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TOP_LEVEL = {"noxfile.py", "packages", "tools", "testdata", "docs", "README.md"}
+HIDDEN = {".ci", ".github"}
 SHARED = {"pm-frames"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core"}
 # Tests of behaviour that belongs to a package rather than to one of its modules.
@@ -19,9 +20,12 @@ def top_level_problems(root: Path) -> Iterator[str]:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    for name in sorted({line.split("/")[0] for line in listed}):
-        if name not in TOP_LEVEL and not name.startswith("."):
+    found = {line.split("/")[0] for line in listed}
+    for name in sorted(found - TOP_LEVEL):
+        if not name.startswith("."):
             yield f"{name} does not belong at the top level"
+    for name in sorted((TOP_LEVEL | HIDDEN) - found):
+        yield f"{name} is missing at the top level"
     for line in listed:
         if line.endswith(("uv.lock", ".pyc")):
             yield f"{line} must not be tracked"

@@ -16,7 +16,7 @@ import pytest
 import witness
 from trials.venue_log import lines_of_venue, wait_until
 
-from pm_frames import read_frames
+from pm_frames import open_bundle, read_frames
 
 SECONDS = float(os.environ.get("PM_TEST_LOAD_SECONDS", "20"))
 LOSSES = int(os.environ.get("PM_TEST_LOSSES", "1"))
@@ -65,8 +65,10 @@ def test_what_is_missing_was_sent_inside_a_declared_gap(
     missing = sum(verdict.missing for verdict in verdicts)
     assert report["totals"]["records"] == captured
     print(f"{captured:,} frames captured; {missing:,} missing, all inside declared gaps")
+    way = open_bundle(run_dir).manifest["environment"]
     print(
-        f"{captured / SECONDS:,.0f} frames/s, {cpu / captured * 1e6:.1f} µs CPU a frame, discovery and start-up included"
+        f"{captured / SECONDS:,.0f} frames/s, {cpu / captured * 1e6:.1f} µs CPU a frame, discovery and start-up included; "
+        f"loop {way['event_loop']}, transport {way['transport']}"
     )
 
 

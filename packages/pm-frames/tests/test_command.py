@@ -90,6 +90,10 @@ def test_what_names_no_run_or_several(data_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match="neither a directory nor") as missing:
         resolve_run("2027", data_dir)
     assert missing.value.path == data_dir / "runs"
+    file = data_dir / "runs" / "2026-file"
+    with pytest.raises(MissingFile, match="a run is a directory") as refused:
+        resolve_run(str(file), data_dir)
+    assert refused.value.path == file
     with pytest.raises(
         UsageError, match="fits 3 runs: 2026-mon, 2026-tue, 2026-tuesday"
     ) as several:

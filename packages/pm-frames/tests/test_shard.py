@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 import numpy
 import pytest
 
-from pm_frames.errors import CorruptFrame, CorruptIndex, MissingFile
+from pm_frames.errors import CorruptFrame, CorruptIndex, MissingFile, MissingLibrary
 from pm_frames.frames import Frame
 from pm_frames.index import IdxEntry, encode_entry, entry_of
 from pm_frames.layout import HEADER, IDX, Version
@@ -73,6 +74,15 @@ def test_columns(golden: Golden) -> None:
     assert columns["payload_crc32"].tolist() == [frame.crc32 for frame in golden.frames]
     assert columns["rx_mono_ns"].dtype == numpy.uint64
     assert all(column.flags.c_contiguous for column in columns.values())
+
+
+def test_columns_without_numpy_say_what_to_install(
+    golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(MissingLibrary, match=r"pip install 'pm-frames\[fast\]'"):
+        shard_of(golden).columns()
+    assert list(shard_of(golden).frames()) == golden.frames
 
 
 def test_columns_of_a_torn_index(golden: Golden) -> None:

@@ -58,7 +58,9 @@ def test_a_second_initial_form_is_an_invalid_operation() -> None:
         '{"assets_ids":"1","type":"market"}',
         '{"assets_ids":[1],"type":"market"}',
         '{"operation":"subscribe","assets_ids":["1"]}',
+        '{"assets_ids":["1"],"type":"market","auth":' + "[" * 100_000,
     ],
+    ids=lambda text: text[:40],
 )
 def test_what_is_not_understood_is_an_invalid_operation(text: str) -> None:
     channel = Channel(1)

@@ -105,6 +105,7 @@ def test_too_many_or_malformed_books_are_refused(clob: Clob) -> None:
     assert post(clob, many)[:2] == (400, b'{"error":"Payload exceeds the limit"}')
     assert post(clob, b'{"token_id":"1"}').status == 400
     assert post(clob, b"").status == 400
+    assert post(clob, b'[{"token_id":"1","x":' + b"[" * 100_000).status == 400
 
 
 def test_small_reads(clob: Clob, listing: Listing) -> None:

@@ -83,6 +83,25 @@ def test_after_a_trade_both_books_and_the_print_follow() -> None:
     assert joined > 0
 
 
+def test_a_print_goes_to_its_own_token_only_and_the_changes_to_both() -> None:
+    made, [market] = engine(markets=1)
+    prints = {token: 0 for token in market.tokens}
+    for now in range(3000):
+        changes = dict.fromkeys(market.tokens, 0)
+        for message in made.step(now, lambda _: True):
+            for event in events([message]):
+                if event["event_type"] == "price_change":
+                    changes |= {token: changes[token] + 1 for token in message.tokens}
+                    continue
+                assert message.tokens == (event["asset_id"],)
+                if message.payload.startswith(b"["):
+                    prints[event["asset_id"]] += 1
+        assert len(set(changes.values())) == 1, (
+            "one token got a frame of changes that the other did not"
+        )
+    assert all(prints.values())
+
+
 def test_ticks_get_finer_beyond_the_bounds() -> None:
     made, [market] = engine(markets=1)
     made.close_towards("0x0", YES)

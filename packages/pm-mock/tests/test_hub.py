@@ -40,6 +40,15 @@ def test_a_message_of_many_tokens_goes_once_to_everyone_who_wants_any() -> None:
     assert [got(client) for client in clients] == [[b"x"], [b"x"], []]
 
 
+def test_a_message_is_kept_from_who_has_it_in_another_one() -> None:
+    hub = Hub()
+    clients = [joined(hub, 1, "a", "b"), joined(hub, 2, "a"), joined(hub, 3, "b")]
+    hub.publish(Message(b"[x, y]", ("a",)))
+    hub.publish(Message(b"x", ("b",), unless="a"))
+    hub.publish(Message(b"z", ("b",), unless="nobody"))
+    assert [got(client) for client in clients] == [[b"[x, y]", b"z"], [b"[x, y]"], [b"x", b"z"]]
+
+
 def test_custom_messages_need_the_flag_and_global_ones_no_token() -> None:
     hub = Hub()
     plain, custom, empty = (

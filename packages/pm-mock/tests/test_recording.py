@@ -124,6 +124,22 @@ def test_discovery_offers_binary_markets_of_the_tokens_found() -> None:
     assert source.summary_of("22") is None
 
 
+@pytest.mark.parametrize("assets", ["5", "true", "-1.5", '"33"', '{"33":1}', '[33,{"a":1},null]'])
+def test_discovery_passes_over_what_is_no_token(assets: str) -> None:
+    line = f'{{"market":"0xd0","assets_ids":{assets},"price_changes":{assets},"asset_id":{assets}}}'
+    _, catalogue = discover([line.encode(), BOOK])
+    first = {one.condition_id: (one.token_ids or ("",))[0] for one in catalogue.listings()}
+    assert first == {"0xc0": "11"} | ({"0xd0": "33"} if assets == '"33"' else {})
+
+
+def test_a_line_that_is_nested_without_end_is_sent_like_any_other() -> None:
+    deep = b'{"market":"0xd0","asset_id":' + b"[" * 100_000
+    source = RecordingSource([BOOK, deep], speed=None)
+    channel = begin(source)
+    source.deadline_reached(0)
+    assert payloads(channel) == [BOOK, deep]
+
+
 @pytest.mark.parametrize("data", [b"", b"\n\n"])
 def test_a_recording_without_a_line_is_none(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "r.jsonl"

@@ -224,6 +224,13 @@ def test_starved_tokens_get_no_book_until_they_are_rescued() -> None:
     say(venue, number, assets_ids=probe[:2], type="market")
     [array] = written(venue, number)
     assert [book["asset_id"] for book in json.loads(array)] == [probe[1]]
+    run(venue, START + 200 * SECOND)
+    later = [json.loads(payload) for payload in written(venue, number)]
+    assert any(isinstance(value, list) for value in later)
+    of = [event for value in later for event in (value if isinstance(value, list) else [value])]
+    assert probe[1] in {event.get("asset_id") for event in of}
+    assert probe[0] not in {event.get("asset_id") for event in of}
+    assert probe[0] in {one["asset_id"] for event in of for one in event.get("price_changes", [])}
     say(venue, number, operation="unsubscribe", assets_ids=probe[:1])
     say(venue, number, operation="subscribe", assets_ids=probe[:1])
     [array] = written(venue, number)

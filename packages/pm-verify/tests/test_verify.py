@@ -339,5 +339,9 @@ def test_pair_of_files(
     alone = verify_files(tmp_path / "a.frames", None)
     assert alone.ok
     assert alone.summaries[0].idx_ok is None
-    missing = verify_files(tmp_path / "a.frames", tmp_path / "b.idx")
-    assert (missing.exit_code, list(missing.counts)) == (2, [Code.NO_FRAMES])
+    for frames_path, idx_path in (("a", "b.idx"), ("b", "a.idx"), ("b", None), ("", None)):
+        missing = verify_files(
+            tmp_path / f"{frames_path}.frames" if frames_path else tmp_path,
+            tmp_path / idx_path if idx_path else None,
+        )
+        assert (missing.exit_code, list(missing.counts)) == (2, [Code.NO_FILE])

@@ -160,6 +160,11 @@ def resolve_run(text: str, data_dir: Path) -> Path:
         return runs / text
     fitting = [name for name in names if name.startswith(text)]
     if not fitting:
+        if os.path.isfile(text):
+            raise MissingFile(
+                "this is a file, and a run is a directory (`pm-verify --frames FILE` takes a file)",
+                path=Path(text),
+            )
         raise MissingFile(
             f"{text!r} is neither a directory nor the beginning of a run id here", path=runs
         )

@@ -164,6 +164,6 @@ class CorruptArchive(BundleError):
 
 
 class MissingLibrary(BundleError):
-    """Something is compressed, and no library that can read it is installed."""
+    """A library of one of the extras is needed, and not installed: zstd, or numpy for columns."""
 
     exit_code = 2

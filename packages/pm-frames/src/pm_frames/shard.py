@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pm_frames.damage import FIELD_KINDS
-from pm_frames.errors import CorruptFrame, CorruptIndex
+from pm_frames.errors import CorruptFrame, CorruptIndex, MissingLibrary
 from pm_frames.frames import Fault, Frame, decode_run, frame_at, raise_fault, read_version
 from pm_frames.index import IdxEntry, IndexCursor, entry_of, read_index
 from pm_frames.layout import HEADER, HEADER_MAX, IDX, PAYLOAD_MAX, Version
@@ -208,10 +208,13 @@ class Shard:
         """Return the idx as numpy arrays, one entry per frame, ready for a data frame.
 
         `offset_frames`, `rx_mono_ns`, `rx_wall_ns_utc` (version 2 only) as uint64, `payload_len` and
-        `payload_crc32` as uint32. Needs numpy (the extra `fast`); takes 32 bytes of memory per frame.
-        Raises `CorruptIndex` if the idx ends inside an entry.
+        `payload_crc32` as uint32. Takes 32 bytes of memory per frame. Raises `MissingLibrary` without numpy
+        (the extra `fast`), `CorruptIndex` if the idx ends inside an entry.
         """
-        import numpy
+        try:
+            import numpy
+        except ModuleNotFoundError as error:
+            raise MissingLibrary("numpy is missing: pip install 'pm-frames[fast]'") from error
 
         fields = [("offset_frames", "<u8"), ("rx_mono_ns", "<u8"), ("rx_wall_ns_utc", "<u8")]
         fields += [("payload_len", "<u4"), ("payload_crc32", "<u4")]

@@ -80,7 +80,7 @@ class Channel:
             return None
         try:
             form = _FORM.decode(text)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             self.invalid()
             return None
         if form.operation is None:

@@ -67,7 +67,7 @@ class Clob:
     def _books(self, request: Request) -> Response:
         try:
             wanted = msgspec.json.decode(request.body, type=list[BookRequest])
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return error(400, "Invalid payload")
         if len(wanted) > BOOKS_MAX:
             return error(400, "Payload exceeds the limit")

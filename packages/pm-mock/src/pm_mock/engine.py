@@ -115,12 +115,15 @@ class Engine:
         if batch.trade is None:
             messages += held
         else:
-            trade = Message(
-                stated.last_trade_price(batch.trade), (market.tokens[batch.trade.outcome],)
+            token, other = (
+                market.tokens[outcome] for outcome in (batch.trade.outcome, 1 - batch.trade.outcome)
             )
+            trade = Message(stated.last_trade_price(batch.trade), (token,))
             if batch.joined:
+                # A print is for who subscribed its token; the others get the same changes without it.
                 last = messages.pop()
-                messages.append(Message(array(last.payload, trade.payload), market.tokens))
+                messages.append(Message(array(last.payload, trade.payload), (token,)))
+                messages.append(Message(last.payload, (other,), unless=token))
             messages += [
                 Message(market.spaced_book(outcome), (market.tokens[outcome],))
                 for outcome in OUTCOMES

@@ -16,12 +16,13 @@ class Message(NamedTuple):
     """One message of the market channel and who is to get it.
 
     Subscribers of any of `tokens`; everyone if there are none. `custom`: only connections that set
-    `custom_feature_enabled`.
+    `custom_feature_enabled`. `unless`: nobody who subscribed this token, because another message has it.
     """
 
     payload: bytes
     tokens: tuple[str, ...]
     custom: bool = False
+    unless: str | None = None
 
 
 class Change(NamedTuple):

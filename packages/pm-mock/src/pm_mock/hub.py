@@ -63,7 +63,11 @@ class Hub:
     def publish(self, message: Message) -> None:
         """Queue a message for everyone who is to get it. It is framed once."""
         item = None
-        for channel in self._audience(message.tokens):
+        audience = self._audience(message.tokens)
+        if message.unless is not None:
+            having = self._by_token.get(message.unless, _NOBODY)
+            audience = {each: None for each in audience if each not in having}
+        for channel in audience:
             if message.custom and not channel.custom:
                 continue
             if item is None:

@@ -84,6 +84,12 @@ class Code(Enum):
         "the process that read this shard died, so nothing vouches for it",
         "find out what killed it (memory?) and run: pm-verify --jobs 1 {run}",
     )
+    NO_FILE = Kind(
+        "PMV008",
+        _ABSENT,
+        "there is no such file",
+        "name a .frames file with --frames and its .idx with --idx, or a whole run: pm-verify RUN",
+    )
 
     # manifest.json and universe/
     MANIFEST_MISSING = Kind(

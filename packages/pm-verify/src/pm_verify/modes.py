@@ -46,6 +46,7 @@ IRREPLACEABLE: Final = frozenset(
         Code.RUNNING,
         Code.UNREADABLE,
         Code.NOT_EXAMINED,
+        Code.NO_FILE,
         Code.ARCHIVE_DAMAGED,
         Code.MANIFEST_MISSING,
         Code.MANIFEST_DAMAGED,

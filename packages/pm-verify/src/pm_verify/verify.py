@@ -127,7 +127,7 @@ def verify_files(frames: Path, idx: Path | None, *, engine: Engine | None = None
         present = archived_path(frames)
     missing = [path for path in (present, idx) if path is not None and not path.is_file()]
     if missing:
-        return refusal(None, Code.NO_FRAMES, str(missing[0]))
+        return refusal(None, Code.NO_FILE, str(missing[0]))
     task = Task(None, None, str(frames), str(idx) if idx else None, idx_expected=idx is not None)
     return report_on([examine(task, engine=engine)], Tally(), state="files")
 

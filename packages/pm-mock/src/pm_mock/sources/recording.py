@@ -199,7 +199,7 @@ def _events(lines: Sequence[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             value = msgspec.json.decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             continue
         for event in value if isinstance(value, list) else [value]:
             if isinstance(event, dict):
@@ -207,15 +207,14 @@ def _events(lines: Sequence[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def _tokens(event: dict[str, Any]) -> list[str]:
-    changes = event.get("price_changes")
+    listed, changes = (
+        value if isinstance(value, list) else []
+        for value in (event.get("assets_ids"), event.get("price_changes"))
+    )
     named = [
-        *(event.get("assets_ids") or ()),
+        *listed,
         event.get("asset_id"),
-        *(
-            change.get("asset_id")
-            for change in (changes if isinstance(changes, list) else ())
-            if isinstance(change, dict)
-        ),
+        *(change.get("asset_id") for change in changes if isinstance(change, dict)),
     ]
     return [token for token in named if isinstance(token, str) and token]
 
