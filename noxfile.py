@@ -192,7 +192,7 @@ def bench(session: nox.Session) -> None:
     where it is there.
     """
     everything(session)
-    install(session, "isal", "numpy", "picows")
+    install(session, "isal", "numba", "numpy", "picows")
     session.install("-q", "--require-hashes", "--only-binary", ":all:", "-r", str(BENCH_LOCK))
     missed = []
     for script in sorted(Path("tools/bench").glob("bench_*.py")):

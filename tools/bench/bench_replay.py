@@ -2,6 +2,9 @@
 
     python tools/bench/bench_replay.py [--frames N] [--rounds N]
 
+Measured are the engine that pm-replay takes for a large run, which needs numba, and the one that it takes else; the
+goals are for the former, and for the latter where numba is not installed. Compiled code is loaded before the time is
+taken (once for a run, about half a second; compiled once for an installation), as days are what is replayed with it.
 Seconds are CPU seconds of the process, user and system, checksums, books, oracles and both digests included. The
 best of the rounds counts: what else runs on the machine only adds. The peer needs Python 3.12 (tools/requirements/bench.in).
 """
@@ -40,10 +43,15 @@ ONE_REPLAY = """
 import json, re, resource, sys, time
 from pathlib import Path
 from pm_frames import open_bundle
-from pm_replay.pipeline import Request, replay
-bundle = open_bundle(sys.argv[1])
+from pm_replay.pipeline import COMPILED_FROM_BYTES, Request, fastest_engine, replay
+from pm_replay.telling import Options
+path, how, depth, warm = sys.argv[1:]
+engine = fastest_engine(COMPILED_FROM_BYTES if how == "compiled" else 0)
+request = Request(options=Options(depth=depth == "depth"))
+replay(open_bundle(warm), request, None, make_engine=engine)
+bundle = open_bundle(path)
 begun = time.process_time()
-result = replay(bundle, Request(), None)
+result = replay(bundle, request, None, make_engine=engine)
 spent = time.process_time() - begun
 unit = 1 if sys.platform == "darwin" else 1024
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -104,26 +112,43 @@ def main() -> int:
         f"Python {platform.python_version()}, checksums by {IMPLEMENTATION}, CPU seconds, best of {options.rounds}"
     )
     peer = importlib.util.find_spec("nautilus_trader") is not None
+    engine = "compiled" if importlib.util.find_spec("numba") is not None else "small"
     rates: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         runs = {name: Path(folder) / name for name in ("price_change", "mixed", "large")}
         write_bundle(runs["price_change"], frames=options.frames)
         write_bundle(runs["mixed"], frames=options.frames // 2, books=BOOKS)
         write_bundle(runs["large"], frames=options.frames * 4)
-        found: dict[str, list[dict]] = {name: [] for name in runs}
+        write_bundle(Path(folder) / "warm", frames=1_000)
+        ways = {  # bundle, engine, what is told
+            "price_change": ("price_change", engine, "tops"),
+            "mixed": ("mixed", engine, "tops"),
+            "price_change with depth": ("price_change", engine, "depth"),
+            "price_change, not compiled": ("price_change", "small", "tops"),
+            "mixed, not compiled": ("mixed", "small", "tops"),
+            "price_change with depth, not compiled": ("price_change", "small", "depth"),
+        }
+        found: dict[str, list[dict]] = {name: [] for name in (*ways, "large")}
         theirs: list[float] = []
-        found["large"].append(run("-c", ONE_REPLAY, str(runs["large"])))
+
+        def one(run_name: str, how: str, depth: str) -> dict:
+            return run("-c", ONE_REPLAY, str(runs[run_name]), how, depth, f"{folder}/warm")
+
+        found["large"].append(one("large", engine, "tops"))
         for _ in range(options.rounds):
-            for name in ("price_change", "mixed"):
-                found[name].append(run("-c", ONE_REPLAY, str(runs[name])))
+            for name, way in ways.items():
+                found[name].append(one(*way))
             if peer:
                 line = run(str(HERE / "nautilus_replay.py"), str(runs["price_change"]), "30000")
                 theirs.append(line["frames"] / line["cpu_s"])
+        hashes: dict[str, set[str]] = {}
         for name, lines in found.items():
-            assert len({line["hash"] for line in lines}) == 1, "two replays of one bundle differ"
             assert not any(line["disagree"] or line["error"] for line in lines)
             rates[name] = max(line["frames"] / line["cpu_s"] for line in lines)
-    for name in ("price_change", "mixed"):
+            if name in ways:
+                hashes.setdefault(ways[name][0], set()).update(line["hash"] for line in lines)
+        assert all(len(each) == 1 for each in hashes.values()), "two replays of one bundle differ"
+    for name in ways:
         quick = found[name][0]["quick"] / found[name][0]["frames"]
         print(f"{name}: {rates[name]:,.0f} frames/s; {quick:.1%} took the hot path")
     rates["merge"], heap = max(merge_rates(options.frames * 4) for _ in range(options.rounds))
