@@ -3,7 +3,7 @@
 A frame is taken only if its bytes are exactly those of a usual change as the venue writes it today: one level of both
 tokens of a market, the fields in their order, without spaces, texts without escapes, decimals in plain digits.
 Nothing is approximate: decimals are read as integers, and market, tokens and hashes are compared in full. What
-differs in anything is for `Engine.frame`, from books that are given back to it (`pm_replay.compiled_feed`).
+differs in anything is for `Engine.frame`, from books that are given back to it (`pm_replay.compiled_engine`).
 
 Compiling takes seconds, once for each installation: numba keeps the result beside this file, or where it may
 write. All compiled code is in this one file because that is how far numba looks for changes.
