@@ -107,7 +107,7 @@ class Frames(NamedTuple):
 
 
 def _inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    made: Callable[..., Any] = numba.njit(inline="always")(function)
+    made: Callable[..., Any] = numba.njit(forceinline=True)(function)
     return made
 
 
