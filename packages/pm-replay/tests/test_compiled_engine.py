@@ -303,6 +303,34 @@ def test_what_is_lent_comes_back(books: list[tuple[dict[int, int], ...]]) -> Non
         assert best == (max(sides[0], default=-1), min(sides[1], default=-1))
 
 
+def lendable(number: int, levels: int) -> tuple[Token, Token]:
+    market = Market(market_of(number))
+    first, second = (
+        Token(2 * number + each, token_id, market, chosen=True)
+        for each, token_id in enumerate(pair_of(number))
+    )
+    market.tokens = [first, second]
+    for token in market.tokens:
+        token.shard = 0
+        token.replace(dict.fromkeys(range(1, levels), 1), {})
+    return first, second
+
+
+def test_books_lent_again_and_again_in_any_order_take_no_more_room() -> None:
+    source = random.Random(5)
+    pairs = [lendable(number, 1000 if number % 20 == 0 else 10) for number in range(100)]
+    rooms = []
+    lent = LentBooks()
+    for _ in range(40):
+        source.shuffle(pairs)
+        for first, second in pairs:
+            assert lent.lend(first, second)
+        rooms.append(len(lent._books.prices))
+        lent.recall_all()
+    assert max(rooms[1:]) <= 2 * rooms[0]
+    assert all(len(first.bids) in (9, 999) for first, _ in pairs)
+
+
 def test_small_runs_are_not_worth_a_compiler() -> None:
     assert fastest_engine(COMPILED_FROM_BYTES) is CompiledEngine
     assert fastest_engine(COMPILED_FROM_BYTES - 1) is not CompiledEngine

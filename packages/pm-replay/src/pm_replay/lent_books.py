@@ -129,11 +129,8 @@ class LentBooks:
     def make_room(self, side: int) -> None:
         """Give a side room for more levels than it has."""
         begin, length, _ = self._books.sides[side].tolist()
-        self._allot(side, length + 1)
-        new = int(self._books.sides[side, compiled.BEGIN])
-        for pool in (self._books.prices, self._books.sizes):
-            pool[new : new + length] = pool[begin : begin + length]
-        self._books.sides[side, compiled.LENGTH] = length
+        span = slice(begin, begin + length)
+        self._put(side, self._books.prices[span], self._books.sizes[span], more=1)
 
     # -- lending ----------------------------------------------------------------------------------
 
@@ -196,10 +193,9 @@ class LentBooks:
             changes = {change.asset_id: change for change in message.price_changes}
         for number, token in enumerate((first, second), 2 * pair):
             del self._pair_of[token]
-            bids, asks = (
-                dict(zip(*self.levels(side), strict=True)) for side in (2 * number, 2 * number + 1)
-            )
-            token.replace(bids, asks)
+            sides = range(2 * number, 2 * number + 2)
+            token.replace(*(dict(zip(*self.levels(side), strict=True)) for side in sides))
+            self._books.sides[sides] = 0
             _, ts, group_stamp, settled, frame, mark, _, is_touched = self.row_of(number).tolist()
             if not is_touched:
                 continue
@@ -235,24 +231,36 @@ class LentBooks:
         sizes = np.fromiter(levels.values(), np.int64, len(levels))
         self._put(side, prices[order], sizes[order])
 
-    def _put(self, side: int, prices: Ints, sizes: Ints) -> None:
+    def _put(self, side: int, prices: Ints, sizes: Ints, *, more: int = 0) -> None:
+        """Put levels into a side, which gets a new place in the pool if there is no room for so many, and `more`."""
         count = len(prices)
-        if count > self._books.sides[side, compiled.ROOM]:
-            self._allot(side, count)
+        if count + more > self._books.sides[side, compiled.ROOM]:
+            room = max(_ROOM_MIN, 2 * (count + more))
+            if self._levels + room > len(self._books.prices):
+                self._renew_pool(room)
+            self._books.sides[side] = self._levels, 0, room
+            self._levels += room
         begin = int(self._books.sides[side, compiled.BEGIN])
         self._books.prices[begin : begin + count] = prices
         self._books.sizes[begin : begin + count] = sizes
         self._books.sides[side, compiled.LENGTH] = count
 
-    def _allot(self, side: int, levels: int) -> None:
-        """Give a side a new place in the pool. It doubles, so that what sides leave is less than what they have."""
-        room = max(_ROOM_MIN, 2 * levels)
-        while self._levels + room > len(self._books.prices):
-            self._books = self._books._replace(
-                prices=_doubled(self._books.prices), sizes=_doubled(self._books.sizes)
-            )
-        self._books.sides[side] = self._levels, 0, room
-        self._levels += room
+    def _renew_pool(self, more: int) -> None:
+        """Make a pool twice as large as what sides have and `more`. What they have left is left behind."""
+        sides = self._books.sides
+        (used,) = sides[:, compiled.ROOM].nonzero()
+        begins, lengths, rooms = sides[used].T
+        ends = rooms.cumsum()
+        sides[used, compiled.BEGIN] = ends - rooms
+        self._levels = int(rooms.sum())
+        # Where each level is, and where it goes.
+        nth = np.arange(lengths.sum()) - (lengths.cumsum() - lengths).repeat(lengths)
+        old, new = (each.repeat(lengths) + nth for each in (begins, ends - rooms))
+        pools = []
+        for pool in (self._books.prices, self._books.sizes):
+            pools.append(_ints(2 * (self._levels + more)))
+            pools[-1][new] = pool[old]
+        self._books = self._books._replace(prices=pools[0], sizes=pools[1])
 
     def _key(self, market: str, first: Token, second: Token) -> int:
         """Return the number of a key, made where it is new."""
