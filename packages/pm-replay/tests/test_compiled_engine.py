@@ -331,6 +331,73 @@ def test_books_lent_again_and_again_in_any_order_take_no_more_room() -> None:
     assert all(len(first.bids) in (9, 999) for first, _ in pairs)
 
 
+def universe_of(version: int, *pairs: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "universe_version": version,
+        "markets": [
+            {
+                "condition_id": market_of(number),
+                "tokens": [{"token_id": each, "outcome": "x"} for each in pair],
+            }
+            for number, pair in enumerate(pairs)
+        ],
+    }
+
+
+def with_universes(make_bundle: Maker, payloads: list[bytes], *later: dict[str, Any]) -> Made:
+    """A bundle of books of two markets and then payloads; one more universe after so many of those each."""
+    span = len(payloads) // (len(later) + 1)
+    begin = [whole(market, which) for market in range(2) for which in range(2)]
+    frames: list[FrameSpec] = [
+        (0, T0 + 100 + at, payload) for at, payload in enumerate([*begin, *payloads])
+    ]
+    files = [f"universe/{number:06d}.json" for number in range(1, len(later) + 1)]
+    records: list[RecordSpec] = [
+        *subscribed(*pair_of(0), *pair_of(1)),
+        *(
+            (T0 + 104 + number * span, "universe_refresh", {"reason": "APPLIED", "universe_file": name})
+            for number, name in enumerate(files, 1)
+        ),
+    ]  # fmt: skip
+    made = make_bundle(frames, records, universe=universe_of(0, pair_of(0), pair_of(1)))
+    for name, document in zip(files, later, strict=True):
+        (made.path / name).write_bytes(compact(document))
+    return made
+
+
+def test_a_universe_that_moves_no_token_takes_nothing_back(
+    make_bundle: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = [universe_of(number, pair_of(0), pair_of(1)) for number in range(1, 6)]
+    made = with_universes(make_bundle, [usual(at % 2) for at in range(60)], *later)
+    lends = 0
+    lend = LentBooks.lend
+
+    def counted(self: LentBooks, first: Token, second: Token) -> bool:
+        nonlocal lends
+        lends += 1
+        return lend(self, first, second)
+
+    monkeypatch.setattr(LentBooks, "lend", counted)
+    assert assert_equal(made, SHALLOW) == 60
+    assert lends == 2
+
+
+def test_a_market_that_gets_another_token_is_lent_with_that(make_bundle: Maker) -> None:
+    (one, two), (other, another) = pair_of(0), pair_of(1)
+    swapped = [
+        usual(0).replace(two.encode(), another.encode()),
+        usual(1).replace(another.encode(), two.encode()),
+    ]
+    made = with_universes(
+        make_bundle,
+        [usual(at % 2) for at in range(20)] + [swapped[at % 2] for at in range(20)],
+        universe_of(1, (one, another), (other, two)),
+    )
+    assert assert_equal(made, SHALLOW) == 40
+    assert assert_equal(made, DEEP) == 40
+
+
 def test_small_runs_are_not_worth_a_compiler() -> None:
     assert fastest_engine(COMPILED_FROM_BYTES) is CompiledEngine
     assert fastest_engine(COMPILED_FROM_BYTES - 1) is not CompiledEngine

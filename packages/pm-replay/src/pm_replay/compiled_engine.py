@@ -219,13 +219,8 @@ class CompiledEngine(BatchEngine):
 
     def universe(self, document: Mapping[str, Any], mono_ns: int) -> None:
         """Take a universe generation that is in force from now on."""
-        self._lent.recall_all()
-        super().universe(document, mono_ns)
-
-    def name(self, token_id: str, condition_id: str, mono_ns: int) -> None:
-        """Define a token as a frame of that stamp did that is not fed."""
-        self._lent.recall_all()
-        super().name(token_id, condition_id, mono_ns)
+        super().universe(document, mono_ns)  # which does nothing to books, but may move tokens
+        self._lent.recall_moved()
 
     def _price_change(self, message: PriceChange) -> None:
         for change in message.price_changes:
