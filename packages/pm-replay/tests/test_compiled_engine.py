@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,13 +27,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pm_replay.engine import Engine
-from pm_replay.pipeline import COMPILED_FROM_BYTES, Request, fastest_engine, replay
+from pm_replay.pipeline import COMPILED_FROM_BYTES, Replay, Request, fastest_engine, replay
 from pm_replay.report import summary
 from pm_replay.telling import Options
 from pm_replay.token import Market, Token
 
 pytest.importorskip("numba", reason="without numba there is no compiled engine")
 
+from pm_replay import compiled_books, compiled_engine
 from pm_replay.compiled_engine import CompiledEngine
 from pm_replay.lent_books import LentBooks
 
@@ -396,6 +400,50 @@ def test_a_market_that_gets_another_token_is_lent_with_that(make_bundle: Maker) 
     )
     assert assert_equal(made, SHALLOW) == 40
     assert assert_equal(made, DEEP) == 40
+
+
+def test_nothing_is_fed_in_a_block_of_nothing(make_bundle: Maker) -> None:
+    made = make_bundle([(0, T0 + 100, b"PONG")])
+    engine = Replay(made.bundle, SHALLOW, None, None, None, CompiledEngine).engine
+    engine.feed([])
+    assert (engine.frames, engine.seq) == (0, 0)
+
+
+@pytest.mark.parametrize("what", ["take", "read_book", "place_of"])
+def test_what_cannot_be_compiled_or_fetched_is_done_without(
+    make_bundle: Maker, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise EOFError("ran out of input")  # as numba does for an index that was cut
+
+    frames: list[FrameSpec] = [
+        (0, T0 + 100 + at, payload)
+        for at, payload in enumerate([whole(0, 0), whole(0, 1), usual(0), whole(0, 0), usual(0)])
+    ]
+    made = make_bundle(frames, subscribed(*pair_of(0)))
+    monkeypatch.setattr(compiled_books, what, broken)
+    compiled_engine._is_compiled.cache_clear()
+    try:
+        assert_equal(made, SHALLOW)
+        assert_equal(made, DEEP)
+    finally:
+        compiled_engine._is_compiled.cache_clear()
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError", "SystemError", "AttributeError"])
+def test_a_compiler_that_is_broken_is_done_without(tmp_path: Path, error: str) -> None:
+    (tmp_path / "numba.py").write_text(f"raise {error}('libllvmlite.so: not to be loaded')")
+    program = (
+        "from pm_replay.pipeline import fastest_engine; print(fastest_engine(1 << 40).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("BatchEngine", "")
 
 
 def test_small_runs_are_not_worth_a_compiler() -> None:
