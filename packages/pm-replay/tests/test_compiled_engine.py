@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,13 +27,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pm_replay.engine import Engine
-from pm_replay.pipeline import COMPILED_FROM_BYTES, Request, fastest_engine, replay
+from pm_replay.pipeline import COMPILED_FROM_BYTES, Replay, Request, fastest_engine, replay
 from pm_replay.report import summary
 from pm_replay.telling import Options
 from pm_replay.token import Market, Token
 
 pytest.importorskip("numba", reason="without numba there is no compiled engine")
 
+from pm_replay import compiled_books, compiled_engine
 from pm_replay.compiled_engine import CompiledEngine
 from pm_replay.lent_books import LentBooks
 
@@ -301,6 +305,145 @@ def test_what_is_lent_comes_back(books: list[tuple[dict[int, int], ...]]) -> Non
         assert (first.group_text, second.group_text) == ("not a stamp", "0123")
         best = (first.bid, first.ask)
         assert best == (max(sides[0], default=-1), min(sides[1], default=-1))
+
+
+def lendable(number: int, levels: int) -> tuple[Token, Token]:
+    market = Market(market_of(number))
+    first, second = (
+        Token(2 * number + each, token_id, market, chosen=True)
+        for each, token_id in enumerate(pair_of(number))
+    )
+    market.tokens = [first, second]
+    for token in market.tokens:
+        token.shard = 0
+        token.replace(dict.fromkeys(range(1, levels), 1), {})
+    return first, second
+
+
+def test_books_lent_again_and_again_in_any_order_take_no_more_room() -> None:
+    source = random.Random(5)
+    pairs = [lendable(number, 1000 if number % 20 == 0 else 10) for number in range(100)]
+    rooms = []
+    lent = LentBooks()
+    for _ in range(40):
+        source.shuffle(pairs)
+        for first, second in pairs:
+            assert lent.lend(first, second)
+        rooms.append(len(lent._books.prices))
+        lent.recall_all()
+    assert max(rooms[1:]) <= 2 * rooms[0]
+    assert all(len(first.bids) in (9, 999) for first, _ in pairs)
+
+
+def universe_of(version: int, *pairs: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "universe_version": version,
+        "markets": [
+            {
+                "condition_id": market_of(number),
+                "tokens": [{"token_id": each, "outcome": "x"} for each in pair],
+            }
+            for number, pair in enumerate(pairs)
+        ],
+    }
+
+
+def with_universes(make_bundle: Maker, payloads: list[bytes], *later: dict[str, Any]) -> Made:
+    """A bundle of books of two markets and then payloads; one more universe after so many of those each."""
+    span = len(payloads) // (len(later) + 1)
+    begin = [whole(market, which) for market in range(2) for which in range(2)]
+    frames: list[FrameSpec] = [
+        (0, T0 + 100 + at, payload) for at, payload in enumerate([*begin, *payloads])
+    ]
+    files = [f"universe/{number:06d}.json" for number in range(1, len(later) + 1)]
+    records: list[RecordSpec] = [
+        *subscribed(*pair_of(0), *pair_of(1)),
+        *(
+            (T0 + 104 + number * span, "universe_refresh", {"reason": "APPLIED", "universe_file": name})
+            for number, name in enumerate(files, 1)
+        ),
+    ]  # fmt: skip
+    made = make_bundle(frames, records, universe=universe_of(0, pair_of(0), pair_of(1)))
+    for name, document in zip(files, later, strict=True):
+        (made.path / name).write_bytes(compact(document))
+    return made
+
+
+def test_a_universe_that_moves_no_token_takes_nothing_back(
+    make_bundle: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = [universe_of(number, pair_of(0), pair_of(1)) for number in range(1, 6)]
+    made = with_universes(make_bundle, [usual(at % 2) for at in range(60)], *later)
+    lends = 0
+    lend = LentBooks.lend
+
+    def counted(self: LentBooks, first: Token, second: Token) -> bool:
+        nonlocal lends
+        lends += 1
+        return lend(self, first, second)
+
+    monkeypatch.setattr(LentBooks, "lend", counted)
+    assert assert_equal(made, SHALLOW) == 60
+    assert lends == 2
+
+
+def test_a_market_that_gets_another_token_is_lent_with_that(make_bundle: Maker) -> None:
+    (one, two), (other, another) = pair_of(0), pair_of(1)
+    swapped = [
+        usual(0).replace(two.encode(), another.encode()),
+        usual(1).replace(another.encode(), two.encode()),
+    ]
+    made = with_universes(
+        make_bundle,
+        [usual(at % 2) for at in range(20)] + [swapped[at % 2] for at in range(20)],
+        universe_of(1, (one, another), (other, two)),
+    )
+    assert assert_equal(made, SHALLOW) == 40
+    assert assert_equal(made, DEEP) == 40
+
+
+def test_nothing_is_fed_in_a_block_of_nothing(make_bundle: Maker) -> None:
+    made = make_bundle([(0, T0 + 100, b"PONG")])
+    engine = Replay(made.bundle, SHALLOW, None, None, None, CompiledEngine).engine
+    engine.feed([])
+    assert (engine.frames, engine.seq) == (0, 0)
+
+
+@pytest.mark.parametrize("what", ["take", "read_book", "place_of"])
+def test_what_cannot_be_compiled_or_fetched_is_done_without(
+    make_bundle: Maker, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise EOFError("ran out of input")  # as numba does for an index that was cut
+
+    frames: list[FrameSpec] = [
+        (0, T0 + 100 + at, payload)
+        for at, payload in enumerate([whole(0, 0), whole(0, 1), usual(0), whole(0, 0), usual(0)])
+    ]
+    made = make_bundle(frames, subscribed(*pair_of(0)))
+    monkeypatch.setattr(compiled_books, what, broken)
+    compiled_engine._is_compiled.cache_clear()
+    try:
+        assert_equal(made, SHALLOW)
+        assert_equal(made, DEEP)
+    finally:
+        compiled_engine._is_compiled.cache_clear()
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError", "SystemError", "AttributeError"])
+def test_a_compiler_that_is_broken_is_done_without(tmp_path: Path, error: str) -> None:
+    (tmp_path / "numba.py").write_text(f"raise {error}('libllvmlite.so: not to be loaded')")
+    program = (
+        "from pm_replay.pipeline import fastest_engine; print(fastest_engine(1 << 40).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.stderr) == ("BatchEngine", "")
 
 
 def test_small_runs_are_not_worth_a_compiler() -> None:

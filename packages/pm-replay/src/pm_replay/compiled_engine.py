@@ -8,6 +8,7 @@ lent, but for whole books that are taken here. `quick` counts the frames that we
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +32,35 @@ _LIVE_SETTLED_END: Final = _LIVE | _SETTLED << SETTLED_SHIFT | BATCH_END
 _WORD_BYTES: Final = 8
 
 
+def _frames_of(rows: Sequence[FrameRow]) -> Frames:
+    *columns, payloads = zip(*rows, strict=True)
+    return Frames(
+        np.frombuffer(b"".join((*payloads, compiled.PADDING)), np.uint8),
+        np.fromiter(map(len, payloads), np.int64, len(rows)).cumsum(),
+        *(np.array(column, np.int64) for column in columns),
+    )
+
+
+def _slots(count: int) -> Ints:
+    return np.empty((count, SLOT_BYTES // _WORD_BYTES), np.int64)
+
+
+@cache
+def _is_compiled() -> bool:
+    """Have everything compiled, or fetched from where it was kept; return whether that could be done."""
+    lent = LentBooks()
+    frames = _frames_of([(0, 0, 0, 0, b"")])
+    try:
+        lent.take(
+            frames, 0, deep=False, counts=np.zeros(compiled.COUNTS, np.int64), slots=_slots(0)
+        )
+        lent.read_book(0, frames.data, 0, 0, 0)
+        compiled.place_of(frames.data.copy(), 0, 1)
+    except Exception:
+        return False
+    return True
+
+
 class CompiledEngine(BatchEngine):
     """Replays one run."""
 
@@ -52,21 +82,15 @@ class CompiledEngine(BatchEngine):
 
     def feed(self, rows: Sequence[FrameRow]) -> None:
         """Feed rows of frames, in merge order; stops where `full` becomes true."""
-        if not (self._can_lend and self.emitting):
+        if not (self._can_lend and self.emitting and rows and _is_compiled()):
             super().feed(rows)
             return
-        monos, shards, ordinals, flags, payloads = zip(*rows, strict=True)
-        count = len(rows)
-        frames = Frames(
-            np.frombuffer(b"".join((*payloads, compiled.PADDING)), np.uint8),
-            np.fromiter(map(len, payloads), np.int64, count).cumsum(),
-            *(np.array(column, np.int64) for column in (monos, shards, ordinals, flags)),
-        )
-        slots = np.empty((count * (4 if self._deep else 2), SLOT_BYTES // _WORD_BYTES), np.int64)
+        frames = _frames_of(rows)
+        slots = _slots(len(rows) * (4 if self._deep else 2))
         at = 0
-        while at < count:
+        while at < len(rows):
             why, at = self._take(frames, at, slots)
-            if why == compiled.DONE or (why == compiled.NOT_LENT and self._lend(payloads[at])):
+            if why == compiled.DONE or (why == compiled.NOT_LENT and self._lend(rows[at][-1])):
                 continue
             if why == compiled.NO_ROOM:
                 self._lent.make_room(int(self._taken[compiled.SIDE]))
@@ -85,12 +109,13 @@ class CompiledEngine(BatchEngine):
         why, at = self._lent.take(frames, at, deep=self._deep, counts=taken, slots=slots)
         count = int(taken[compiled.TAKEN])
         if count:
+            told = slots.astype("<i8", copy=False)
             if self._deep:
-                told = slots[: 4 * count]
+                told = told[: 4 * count]
                 tops = told.reshape(count, 4, -1)[:, 2:]
                 self._write_deep(told.tobytes(), tops.tobytes())
             else:
-                self._write([slots[: 2 * count].tobytes()])
+                self._write([told[: 2 * count].tobytes()])
             self.seq = int(taken[compiled.SEQ])
             self._serial = int(taken[compiled.SERIAL])
             self._count(count)
@@ -219,13 +244,8 @@ class CompiledEngine(BatchEngine):
 
     def universe(self, document: Mapping[str, Any], mono_ns: int) -> None:
         """Take a universe generation that is in force from now on."""
-        self._lent.recall_all()
-        super().universe(document, mono_ns)
-
-    def name(self, token_id: str, condition_id: str, mono_ns: int) -> None:
-        """Define a token as a frame of that stamp did that is not fed."""
-        self._lent.recall_all()
-        super().name(token_id, condition_id, mono_ns)
+        super().universe(document, mono_ns)  # which does nothing to books, but may move tokens
+        self._lent.recall_moved()
 
     def _price_change(self, message: PriceChange) -> None:
         for change in message.price_changes:

@@ -26,13 +26,15 @@ _TOKEN: Final = re.compile(rf"[0-9]{{1,{compiled.TOKEN_BYTES}}}")
 _HASH: Final = re.compile(rf"[0-9a-f]{{{compiled.HASH_BYTES}}}")
 _NO_STAMP: Final = -2
 _ROOM_MIN: Final = 16  # levels
+_OF_A_PAIR: Final = ("pairs", "payloads", "tokens", "hashes", "sides")
+_OF_A_KEY: Final = ("texts", "lengths", "token_of")
 
 
 class LentBooks:
     """All pairs that are lent, and what the compiled code has to know of the others."""
 
     def __init__(self) -> None:
-        self._pairs: list[tuple[Token, Token]] = []
+        self._pairs: list[tuple[Token, Token, Market]] = []  # with that of which they are lent
         self._free: list[int] = []  # pairs that are nobody's now
         self._pair_of: dict[Token, int] = {}
         self._books = Books(
@@ -46,7 +48,7 @@ class LentBooks:
             last_stamps=_ints(RUNLOG_SHARD) - 1,
         )
         self._levels = 0  # of the pool, that are given to sides
-        self._key_of: dict[tuple[str, str, str], int] = {}
+        self._key_of: dict[tuple[str, str], int] = {}  # by market and first token
         self._keys = Keys(
             places=_ints(2) - 1,
             texts=_bytes(1, compiled.KEY_BYTES),
@@ -129,29 +131,26 @@ class LentBooks:
     def make_room(self, side: int) -> None:
         """Give a side room for more levels than it has."""
         begin, length, _ = self._books.sides[side].tolist()
-        self._allot(side, length + 1)
-        new = int(self._books.sides[side, compiled.BEGIN])
-        for pool in (self._books.prices, self._books.sizes):
-            pool[new : new + length] = pool[begin : begin + length]
-        self._books.sides[side, compiled.LENGTH] = length
+        span = slice(begin, begin + length)
+        self._put(side, self._books.prices[span], self._books.sizes[span], more=1)
 
     # -- lending ----------------------------------------------------------------------------------
 
     def lend(self, first: Token, second: Token) -> bool:
         """Lend the tokens of a market, if they can be; return whether they were."""
-        market = first.market.condition_id
+        market = first.market
         if not (
             first not in self._pair_of
             and first.mate() is second
             and second.mate() is first
             and first.shard == second.shard >= 0
-            and _MARKET.fullmatch(market)
+            and _MARKET.fullmatch(market.condition_id)
             and _TOKEN.fullmatch(first.token_id)
             and _TOKEN.fullmatch(second.token_id)
         ):
             return False
         pair = self._free.pop() if self._free else self._new_pair()
-        self._pairs[pair] = first, second
+        self._pairs[pair] = first, second, market
         self._books.pairs[pair] = first.shard, 0
         for number, token in enumerate((first, second), 2 * pair):
             self._pair_of[token] = pair
@@ -166,8 +165,8 @@ class LentBooks:
             self._fill(2 * number, token.bids)
             self._fill(2 * number + 1, token.asks)
             token.replace({}, {})
-        keys = [self._key(market, first, second), self._key(market, second, first)]
-        self._keys.token_of[keys] = 2 * pair, 2 * pair + 1
+        self._key(first, second, 2 * pair)
+        self._key(second, first, 2 * pair + 1)
         return True
 
     def recall(self, market: Market) -> None:
@@ -177,29 +176,33 @@ class LentBooks:
             if pair is not None:
                 self._give_back(pair)
 
+    def recall_moved(self) -> None:
+        """Give back what is no longer a pair of the market that it was lent of."""
+        for pair in set(self._pair_of.values()):
+            first, second, market = self._pairs[pair]
+            if first.market is not market or first.mate() is not second:
+                self._give_back(pair)
+
     def recall_all(self) -> None:
         """Give back whatever is lent."""
         for pair in set(self._pair_of.values()):
             self._give_back(pair)
 
     def _give_back(self, pair: int) -> None:
-        first, second = self._pairs[pair]
-        market = first.market.condition_id
-        self._keys.token_of[
-            [self._key(market, first, second), self._key(market, second, first)]
-        ] = -1
+        *tokens, market = self._pairs[pair]
+        for token in tokens:
+            self._keys.token_of[self._key_of[market.condition_id, token.token_id]] = -1
         self._free.append(pair)
         length = int(self._books.pairs[pair, compiled.PAYLOAD_LENGTH])
         changes: dict[str, Change | Stating] = {}
         if length:
             message = decode_quick_change(self._books.payloads[pair, :length].tobytes())
             changes = {change.asset_id: change for change in message.price_changes}
-        for number, token in enumerate((first, second), 2 * pair):
+        for number, token in enumerate(tokens, 2 * pair):
             del self._pair_of[token]
-            bids, asks = (
-                dict(zip(*self.levels(side), strict=True)) for side in (2 * number, 2 * number + 1)
-            )
-            token.replace(bids, asks)
+            sides = range(2 * number, 2 * number + 2)
+            token.replace(*(dict(zip(*self.levels(side), strict=True)) for side in sides))
+            self._books.sides[sides] = 0
             _, ts, group_stamp, settled, frame, mark, _, is_touched = self.row_of(number).tolist()
             if not is_touched:
                 continue
@@ -218,10 +221,7 @@ class LentBooks:
         pair = len(self._pairs)
         if pair == len(self._books.pairs):
             self._books = self._books._replace(
-                **{
-                    name: _doubled(getattr(self._books, name))
-                    for name in ("pairs", "payloads", "tokens", "hashes", "sides")
-                }
+                **{name: _doubled(getattr(self._books, name)) for name in _OF_A_PAIR}
             )
         self._pairs.append(None)  # type: ignore[arg-type]
         return pair
@@ -235,58 +235,65 @@ class LentBooks:
         sizes = np.fromiter(levels.values(), np.int64, len(levels))
         self._put(side, prices[order], sizes[order])
 
-    def _put(self, side: int, prices: Ints, sizes: Ints) -> None:
+    def _put(self, side: int, prices: Ints, sizes: Ints, *, more: int = 0) -> None:
+        """Put levels into a side, which gets a new place in the pool if there is no room for so many, and `more`."""
         count = len(prices)
-        if count > self._books.sides[side, compiled.ROOM]:
-            self._allot(side, count)
+        if count + more > self._books.sides[side, compiled.ROOM]:
+            room = max(_ROOM_MIN, 2 * (count + more))
+            if self._levels + room > len(self._books.prices):
+                self._renew_pool(room)
+            self._books.sides[side] = self._levels, 0, room
+            self._levels += room
         begin = int(self._books.sides[side, compiled.BEGIN])
         self._books.prices[begin : begin + count] = prices
         self._books.sizes[begin : begin + count] = sizes
         self._books.sides[side, compiled.LENGTH] = count
 
-    def _allot(self, side: int, levels: int) -> None:
-        """Give a side a new place in the pool. It doubles, so that what sides leave is less than what they have."""
-        room = max(_ROOM_MIN, 2 * levels)
-        while self._levels + room > len(self._books.prices):
-            self._books = self._books._replace(
-                prices=_doubled(self._books.prices), sizes=_doubled(self._books.sizes)
-            )
-        self._books.sides[side] = self._levels, 0, room
-        self._levels += room
+    def _renew_pool(self, more: int) -> None:
+        """Make a pool twice as large as what sides have and `more`. What they have left is left behind."""
+        sides = self._books.sides
+        (used,) = sides[:, compiled.ROOM].nonzero()
+        begins, lengths, rooms = sides[used].T
+        ends = rooms.cumsum()
+        sides[used, compiled.BEGIN] = ends - rooms
+        self._levels = int(rooms.sum())
+        # Where each level is, and where it goes.
+        nth = np.arange(lengths.sum()) - (lengths.cumsum() - lengths).repeat(lengths)
+        old, new = (each.repeat(lengths) + nth for each in (begins, ends - rooms))
+        pools = []
+        for pool in (self._books.prices, self._books.sizes):
+            pools.append(_ints(2 * (self._levels + more)))
+            pools[-1][new] = pool[old]
+        self._books = self._books._replace(prices=pools[0], sizes=pools[1])
 
-    def _key(self, market: str, first: Token, second: Token) -> int:
-        """Return the number of a key, made where it is new."""
-        texts = market, first.token_id, second.token_id
-        number = self._key_of.get(texts)
-        if number is not None:
-            return number
-        number = self._key_of[texts] = len(self._key_of)
+    def _key(self, first: Token, second: Token, number: int) -> None:
+        """Let a frame of these two, in that order, be one of token `number` and the other one of its pair."""
+        texts = first.market.condition_id, first.token_id, second.token_id
+        key = self._key_of.setdefault(texts[:2], len(self._key_of))
+        if key == len(self._keys.texts):
+            doubled = {name: _doubled(getattr(self._keys, name)) for name in _OF_A_KEY}
+            self._keys = self._keys._replace(**doubled)
         keys = self._keys
-        if number == len(keys.texts):
-            keys = keys._replace(
-                texts=_doubled(keys.texts),
-                lengths=_doubled(keys.lengths),
-                token_of=_doubled(keys.token_of),
-            )
+        is_new = not keys.texts[key, 0]
         rooms = (compiled.MARKET_BYTES, compiled.TOKEN_BYTES, compiled.TOKEN_BYTES)
         padded = "".join(text.ljust(room, "\0") for text, room in zip(texts, rooms, strict=True))
-        keys.texts[number] = np.frombuffer(padded.encode(), np.uint8)
-        keys.lengths[number] = len(texts[1]), len(texts[2])
-        keys.token_of[number] = -1
+        keys.texts[key] = np.frombuffer(padded.encode(), np.uint8)
+        keys.lengths[key] = len(texts[1]), len(texts[2])
+        keys.token_of[key] = number
+        if is_new:
+            self._place(key)
+
+    def _place(self, key: int) -> None:
+        keys = self._keys
+        new = [key]
         if 2 * len(self._key_of) > len(keys.places):  # half stay empty, so that every search ends
-            keys = keys._replace(places=_ints(2 * len(keys.places)) - 1)
-            for each in range(number):
-                _place(keys, each)
-        _place(keys, number)
-        self._keys = keys
-        return number
-
-
-def _place(keys: Keys, number: int) -> None:
-    place = compiled.place_of(keys.texts[number], 0, len(keys.places))
-    while keys.places[place] >= 0:
-        place = (place + 1) % len(keys.places)
-    keys.places[place] = number
+            self._keys = keys = keys._replace(places=_ints(2 * len(keys.places)) - 1)
+            new = list(range(key + 1))
+        for each in new:
+            place = compiled.place_of(keys.texts[each], 0, len(keys.places))
+            while keys.places[place] >= 0:
+                place = (place + 1) % len(keys.places)
+            keys.places[place] = each
 
 
 def _group_stamp(text: str) -> int:

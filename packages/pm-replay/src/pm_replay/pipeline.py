@@ -102,7 +102,7 @@ def replay(
 def fastest_engine(frames_bytes: int) -> type[Engine]:
     """Return the fastest engine for so much: compiled code has to be loaded, and numba may not be there."""
     if frames_bytes >= COMPILED_FROM_BYTES:
-        with suppress(ImportError):  # numba is not there, or does not go with what is
+        with suppress(Exception):  # numba is not there, or broken, each time in another way
             from pm_replay.compiled_engine import CompiledEngine
 
             return CompiledEngine
