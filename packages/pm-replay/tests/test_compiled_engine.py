@@ -35,6 +35,7 @@ from pm_replay.token import Market, Token
 pytest.importorskip("numba", reason="without numba there is no compiled engine")
 
 from pm_replay import compiled_books, compiled_engine
+from pm_replay.compiled_books import place_of
 from pm_replay.compiled_engine import CompiledEngine
 from pm_replay.lent_books import LentBooks
 
@@ -275,6 +276,51 @@ def test_books_that_grow_and_shrink_are_those_of_the_reference(
     request = Request(options=Options(depth=deep), sample_every=sample_every)
     taken = assert_equal(made, request)
     assert taken == 0 if sample_every == 1 else taken > len(frames) // 4
+
+
+class Restless(CompiledEngine):
+    """One that looks, rests and lends again all the time."""
+
+    look_frames, taken_per_return_min, rest_frames = 40, 20, 60
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["shallow", "deep"])
+def test_where_lending_does_not_pay_it_rests(make_bundle: Maker, deep: bool) -> None:
+    walk = Walk(3)
+    frames: list[FrameSpec] = [
+        (at // 900 % 2, T0 + 100 + at, payload) for at, payload in enumerate(walk.frames(3_000))
+    ]
+    made = make_bundle(frames, subscribed(*(token for pair in walk.pairs for token in pair)))
+    request = Request(options=Options(depth=deep))
+    out: list[bytes] = []
+    # In blocks of a few rows, as from many shards.
+    result = replay(made.bundle, request, out.append, make_engine=Restless)
+    *reference, _ = told(Engine, made, request)
+    line = summary(result, "run", elapsed_ms=0, profile="full", code=0)
+    assert b"".join(out) == reference[0]
+    assert repr({**line, "quick_frames": 0}) == reference[1]
+    engine = result.engine
+    assert isinstance(engine, Restless)
+    assert engine.rests > 1
+    assert engine.quick > 0
+
+
+def test_a_day_of_usual_frames_brings_no_rest(make_bundle: Maker) -> None:
+    payloads = [whole(0, which) for which in range(2)] + [usual(0)] * 500
+    frames: list[FrameSpec] = [(0, T0 + 100 + at, payload) for at, payload in enumerate(payloads)]
+    made = make_bundle(frames, subscribed(*pair_of(0)))
+    result = replay(made.bundle, SHALLOW, None, make_engine=Restless)
+    engine = result.engine
+    assert isinstance(engine, Restless)
+    assert (engine.rests, engine.quick) == (0, 500)
+
+
+def test_markets_that_begin_alike_are_told_apart_at_once() -> None:
+    places = {
+        int(place_of(np.frombuffer(market_of(number).encode(), np.uint8), 0, 1 << 16))
+        for number in range(20_000)
+    }
+    assert len(places) > 15_000  # 17,200 of numbers by chance
 
 
 LEVELS = st.dictionaries(st.integers(1, 10**6), st.integers(1, 2**62), max_size=40)

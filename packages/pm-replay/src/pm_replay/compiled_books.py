@@ -178,9 +178,13 @@ def _copy(data: Any, at: int, length: int, to: Any) -> None:
 @_compiled
 def place_of(data: Any, at: int, places: int) -> Any:
     """Return where to look for a market first; `places` is a power of two."""
-    mixed = np.uint64(0)
-    for i in range(2, 18):
-        mixed = (mixed << np.uint64(4)) ^ np.uint64(data[at + i])
+    mixed, start, by = np.uint64(0), np.uint64(at + 2), np.uint64(31)
+    for i in range(start, start + np.uint64(16)):
+        four = np.uint64(data[i])  # of the 64 digits, in four rows
+        four = four * by + np.uint64(data[i + np.uint64(16)])
+        four = four * by + np.uint64(data[i + np.uint64(32)])
+        four = four * by + np.uint64(data[i + np.uint64(48)])
+        mixed = mixed * np.uint64(0x100000001B3) + four
     return np.int64((mixed ^ (mixed >> np.uint64(29))) & np.uint64(places - 1))
 
 

@@ -65,6 +65,11 @@ class CompiledEngine(BatchEngine):
     """Replays one run."""
 
     flush_pieces = 1 << 6  # most are of a whole block
+    # To lend a pair and take it back costs as much as compiled code spares with some 30 to 60 frames. Where it does
+    # not take so many in between, in `look_frames`, nothing is lent for the next `rest_frames`.
+    look_frames = 1 << 16
+    taken_per_return_min = 64
+    rest_frames = 1 << 20
 
     def __init__(self, *settings: Any) -> None:
         super().__init__(*settings)
@@ -79,10 +84,19 @@ class CompiledEngine(BatchEngine):
         self._deep = options.depth
         self._lent = LentBooks()
         self._taken: Ints = np.zeros(compiled.COUNTS, np.int64)
+        self._looked_at = (0, 0, 0)  # frames, quick and pairs returned when it was last looked
+        self._rests_until = 0
+        self.rests = 0
 
     def feed(self, rows: Sequence[FrameRow]) -> None:
         """Feed rows of frames, in merge order; stops where `full` becomes true."""
-        if not (self._can_lend and self.emitting and rows and _is_compiled()):
+        if not (
+            self._can_lend
+            and self.emitting
+            and rows
+            and self.frames >= self._rests_until
+            and _is_compiled()
+        ):
             super().feed(rows)
             return
         frames = _frames_of(rows)
@@ -98,6 +112,20 @@ class CompiledEngine(BatchEngine):
             if why != compiled.BOOK or not self._take_book(rows[at], frames, at):
                 self._read_frame(rows[at])
             at += 1
+        if self.frames - self._looked_at[0] >= self.look_frames:
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Lend nothing for a while if it has not paid."""
+        _, quick, returned = self._looked_at
+        taken = self.quick - quick
+        if taken < (self._lent.returned - returned) * self.taken_per_return_min:
+            self.rests += 1
+            self._rests_until = self.frames + self.rest_frames
+            self._lent.recall_all()
+            for shard in self._lent.shards():
+                self._catch_up(shard)
+        self._looked_at = self.frames, self.quick, self._lent.returned
 
     def _take(self, frames: Frames, at: int, slots: Ints) -> tuple[int, int]:
         """Let compiled code take frames from a row on; return why it stopped, and at which."""
@@ -132,11 +160,13 @@ class CompiledEngine(BatchEngine):
 
     def _read_frame(self, row: FrameRow) -> None:
         """Take the readable path, from a state as if there were no other."""
-        shard = row[1]
+        self._catch_up(row[1])
+        self.frame(*row)
+
+    def _catch_up(self, shard: int) -> None:
         stamp = self._lent.last_stamp(shard)
         if stamp > self._last_stamp.get(shard, -1):
             self._last_stamp[shard] = stamp
-        self.frame(*row)
 
     def _lend(self, payload: bytes) -> bool:
         """Lend the tokens of a change of two, if that can be; return whether it was done."""

@@ -37,6 +37,9 @@ class LentBooks:
         self._pairs: list[tuple[Token, Token, Market]] = []  # with that of which they are lent
         self._free: list[int] = []  # pairs that are nobody's now
         self._pair_of: dict[Token, int] = {}
+        self.returned = (
+            0  # pairs that were given back because something else was done with their market
+        )
         self._books = Books(
             pairs=_ints(1, compiled.PAIR_COLUMNS),
             payloads=_bytes(1, compiled.PAYLOAD_BYTES_MAX),
@@ -124,6 +127,11 @@ class LentBooks:
         """Return the stamp of the last frame of a shard that was taken, -1 for none."""
         return int(self._books.last_stamps[shard])
 
+    def shards(self) -> list[int]:
+        """Return the shards of which frames were taken."""
+        found: list[int] = (self._books.last_stamps >= 0).nonzero()[0].tolist()
+        return found
+
     def note_stamp(self, shard: int, mono_ns: int) -> None:
         """Take note of a frame that was taken."""
         self._books.last_stamps[shard] = mono_ns
@@ -175,6 +183,7 @@ class LentBooks:
             pair = self._pair_of.get(token)
             if pair is not None:
                 self._give_back(pair)
+                self.returned += 1
 
     def recall_moved(self) -> None:
         """Give back what is no longer a pair of the market that it was lent of."""
