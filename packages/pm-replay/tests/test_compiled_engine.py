@@ -34,6 +34,8 @@ from pm_replay.token import Market, Token
 
 pytest.importorskip("numba", reason="without numba there is no compiled engine")
 
+import numpy as np
+
 from pm_replay import compiled_books, compiled_engine
 from pm_replay.compiled_books import place_of
 from pm_replay.compiled_engine import CompiledEngine
