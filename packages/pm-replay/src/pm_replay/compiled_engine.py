@@ -67,7 +67,7 @@ class CompiledEngine(BatchEngine):
     flush_pieces = 1 << 6  # most are of a whole block
     # To lend a pair and take it back costs as much as compiled code spares with some 30 to 60 frames. Where it does
     # not take so many in between, in `look_frames`, nothing is lent for the next `rest_frames`.
-    look_frames = 1 << 16
+    look_frames = 1 << 13
     taken_per_return_min = 64
     rest_frames = 1 << 20
 
