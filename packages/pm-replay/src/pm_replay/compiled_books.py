@@ -62,7 +62,6 @@ _QUOTE, _DOT, _ZERO, _NINE, _COMMA, _CLOSE, _END_OF_OBJECT = b'".09,]}'
 _NO_SIDE: Final = -1
 _NO_PRICE: Final = -2
 _SERIALS: Final = 2  # that a frame with one message takes
-SLOT_WORDS: Final = 8
 _BREAK: Final = int(Flag.FIRST | Flag.SALVAGED)
 _IS_SETTLED: Final = int(Settled.SETTLED)
 _IS_UNSETTLED: Final = int(Settled.UNSETTLED)
