@@ -141,7 +141,8 @@ def faults(session: nox.Session) -> None:
     session.run(
         "pytest", "-q", "-s", "-c", "tools/pytest.ini",
         "packages/pm-frames/tests", "packages/pm-verify/tests",
-        "packages/pm-replay/tests/test_compiled_engine.py", *session.posargs,
+        "packages/pm-replay/tests/test_compiled_engine.py",
+        "packages/pm-sim/tests/test_tops_run.py", *session.posargs,
         "--hypothesis-profile=default", env={"PM_TEST_CAMPAIGN": "full"},
     )  # fmt: skip
 

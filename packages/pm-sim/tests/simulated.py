@@ -5,6 +5,7 @@ from io import BytesIO
 from typing import Any
 
 from pm_frames.events import EventReader
+from pm_frames.events.event_reader import Source
 from pm_sim import Context, Fill, Intent, MarketState, Portfolio, Reject, Strategy, TopOfBook
 from pm_sim.engine import Engine
 from pm_sim.latency import Fixed
@@ -13,7 +14,7 @@ from pm_sim.settings import CENTRAL, Settings
 
 
 def simulate(
-    data: bytes,
+    data: bytes | Source,
     *strategies: tuple[str, Callable[[], Strategy]] | Callable[[], Strategy],
     latency_ns: int = 0,
     lenses: tuple[str, ...] = (CENTRAL,),
@@ -21,7 +22,7 @@ def simulate(
     **settings: Any,
 ) -> Engine:
     """Run strategies over a stream to its end; without an id they are s0, s1, …"""
-    reader = EventReader(BytesIO(data))
+    reader = EventReader(BytesIO(data) if isinstance(data, bytes) else data)
     made = Engine(
         reader.header,
         Settings(

@@ -4,6 +4,7 @@ Slots are kept as the tuples that the stream gives (in the order of `TopOfBook`)
 millions of them and few are ever looked at.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from pm_frames.continuity import State
@@ -42,6 +43,9 @@ class Books:
         # What lenses have taken: of each the highest bid and the lowest ask by token, and of all together.
         self.nearest: list[dict[int, tuple[int, int]]] = []
         self.gates: dict[int, tuple[int, int]] = {}
+        self.regated = 0  # how often one of those has changed
+        # What brings the books up to the top that is being told, while tops are told ahead of them.
+        self.behind: Callable[[], None] | None = None
         self._broken: dict[int, int] = {}  # event after which a book must be told anew
 
     @property
@@ -93,6 +97,7 @@ class Books:
 
     def regate(self, token: int) -> None:
         """Find the gate of a token anew: a top that is better than it says nothing of what was taken."""
+        self.regated += 1
         found = [of[token] for of in self.nearest if token in of]
         if found:
             self.gates[token] = max(bid for bid, _ in found), min(ask for _, ask in found)

@@ -36,9 +36,9 @@ _UNSETTLED: Final = Settled.UNSETTLED << 3
 BOOK_ONLY: Final = "book-only"  # a profile that leaves out what breaks a book
 
 Make = Callable[[], Strategy]
-_Told = tuple[Running, Any, Any, Lens]
+Told = tuple[Running, Any, Any, Lens]
 # Who is told settled tops of a token, who those from the middle of a batch, and its facts.
-_Shown = tuple[Sequence[_Told], Sequence[_Told], TokenFacts | None]
+Shown = tuple[Sequence[Told], Sequence[Told], TokenFacts | None]
 
 
 class _Settlement(NamedTuple):
@@ -59,8 +59,13 @@ class Engine:
         mask: Mask | None = None,
         resolutions: Iterable[Resolution] = (),
         tell_fill: Callable[[Lens, Fill], object] | None = None,
+        runs_from_event: int = 1 << 15,
     ) -> None:
-        """`strategies`: id, and what makes one of them; each lens gets its own."""
+        """`strategies`: id, and what makes one of them; each lens gets its own.
+
+        `runs_from_event`: after so many events runs of tops are looked at together (`tops_run`), where numpy is
+        installed and the stream tells tops alone. It gives the same; loading it takes a tenth of a second.
+        """
         self.header = header
         self.settings = settings
         self.markets = Markets(accepts_uncounted=settings.accepts_uncounted_sets)
@@ -73,11 +78,14 @@ class Engine:
         self.ignored = 0  # events that were not newer than the last
         self.end: End | None = None
         self.counts: Counter[str] = Counter()
-        self._due_ns = NEVER
-        self._is_waiting = False  # orders for the end of a batch, or strategies for depth
+        self.due_ns = NEVER
+        self.is_waiting = False  # orders for the end of a batch, or strategies for depth
+        self.hears_trades = False  # whether somebody or something does
+        self._runs_from_event = runs_from_event
         self._disabled = 0
-        self._shown: dict[int, _Shown] = {}
-        self._version = -1  # of the facts that it is for
+        self.shown: dict[int, Shown] = {}
+        self.choices = 0  # how often any of that was forgotten
+        self.unasked: set[int] = set()  # of which it was, for `tops_run` to empty
         self._changed: set[int] = set()  # tokens whose levels changed since their last top
         self.lenses = [
             Lens(
@@ -112,11 +120,14 @@ class Engine:
         for lens in self.lenses:
             lens.call("on_start")
         self._look()
+        take: Callable[[bytes], None] = self.each
         for block in blocks:
             if isinstance(block, Event):
                 self._with_payload(block)
-            else:
-                self._plain(block)
+                continue
+            if self.books.seq >= self._runs_from_event and not self.books.has_levels:
+                take, self._runs_from_event = self._quicker(), NEVER
+            take(block)
 
     def finish(self, end: End) -> None:
         """Take END: what is due up to its stamp still happens, then markets are settled that end later.
@@ -128,7 +139,7 @@ class Engine:
                 "END names another last event", kind="bad_count", expected=end.seq, found=self.books.seq
             )  # fmt: skip
         self.end = end
-        self._advance(end.ts_recv_ns + 1)
+        self.advance(end.ts_recv_ns + 1)
         self.books.now_ns = max(self.books.now_ns, end.ts_recv_ns)
         late = [
             one._replace(due_ns=end.ts_recv_ns) if one.due_ns == NEVER else one
@@ -141,16 +152,24 @@ class Engine:
             self.counts["resolutions_passed_over"] += len(self._untold)
             self._untold.clear()
 
-    def _plain(self, block: bytes) -> None:  # noqa: C901 -- the hot loop: every call costs 5 %
-        books, shown, make = self.books, self._shown, tuple.__new__
+    def _quicker(self) -> Callable[[bytes], None]:
+        try:
+            from pm_sim.tops_run import TopsRuns
+        except ImportError:  # numpy is not installed
+            return self.each
+        return TopsRuns(self).take
+
+    def each(self, block: bytes) -> None:  # noqa: C901 -- the hot loop: every call costs 5 %
+        """Take slots without payloads one by one."""
+        books, shown, make = self.books, self.shown, tuple.__new__
         tops, level = books.tops, books.level
         none = NONE
         gates, tellers = books.gates, [lens.depth.told for lens in self.lenses]
-        due = self._due_ns
+        due = self.due_ns
         for slot in SLOT.iter_unpack(block):
             now = slot[1]
             if now > due:
-                due = self._advance(now)
+                due = self.advance(now)
             kind = slot[10]
             if kind == _TOB:
                 if slot[0] != books.seq + 1:
@@ -165,7 +184,7 @@ class Engine:
                     if not (slot[7] > gate[0] and none != slot[8] < gate[1]):
                         for told in tellers:
                             told(slot)
-                if self._is_waiting:
+                if self.is_waiting:
                     due = self._watched(slot)
                 to = shown.get(token)
                 if to is None:
@@ -184,10 +203,10 @@ class Engine:
                             continue
                         first = next(intents, None)
                     except Exception as error:
-                        due = self._raised(lens, run, error)
+                        due = self.raised(lens, run, error)
                         continue
                     if first is not None:
-                        due = self._driven(lens, run, intents, first)
+                        due = self.driven(lens, run, intents, first)
             elif kind == _LEVEL:
                 level(slot)
                 if self._depth_lenses:
@@ -202,14 +221,14 @@ class Engine:
             self.books.replaced(slot)
             if self._depth_lenses:
                 self._changed.add(slot[6])
-            return self._due_ns
+            return self.due_ns
         if kind == _CLOCK or not self._is_new(slot):
-            return self._due_ns
+            return self.due_ns
         self.counts[_NAMES[kind]] += 1
         if slot[6] not in self.facts.tokens:
             self._undefined(slot)
         if kind == _TRADE:
-            return self._look() if self._trade(slot) else self._due_ns
+            return self._look() if self._trade(slot) else self.due_ns
         if kind == Kind.STATUS:
             self._status(slot)
         elif kind == Kind.TICK_SIZE:
@@ -221,8 +240,8 @@ class Engine:
 
     def _with_payload(self, event: Event) -> None:
         now = event.ts_recv_ns
-        if now > self._due_ns:
-            self._advance(now)
+        if now > self.due_ns:
+            self.advance(now)
         self.books.now_ns = max(self.books.now_ns, now)
         market = self._stated(event)
         if market is not None:
@@ -290,7 +309,7 @@ class Engine:
             for lens in self._depth_lenses:
                 lens.call("on_depth", top, book, lens.portfolio, of=known)
             happened = True
-        return self._look() if happened else self._due_ns
+        return self._look() if happened else self.due_ns
 
     def _trade(self, slot: Slot) -> bool:
         """Let a trade eat queues, and tell it; say whether there was anybody for whom it was something."""
@@ -337,42 +356,48 @@ class Engine:
             for run in lens.runs
             if not run.is_disabled and "on_top_of_book" in run.hooks
         ]
-        self._all: Sequence[_Told] = groups
-        self._shown.clear()
+        self.groups: Sequence[Told] = groups
+        self._forget_shown(list(self.shown))
         self._depth_lenses = [
             lens
             for lens in self.lenses
             if any("on_depth" in run.hooks and not run.is_disabled for run in lens.runs)
         ]
 
-    def _choose(self, slot: Slot) -> _Shown:
+    def _forget_shown(self, tokens: list[int]) -> None:
+        for token in tokens:
+            self.shown.pop(token, None)
+        self.unasked.update(tokens)
+        self.choices += 1
+
+    def _choose(self, slot: Slot) -> Shown:
         """Note who is shown the tops of a token, until its facts or the strategies change."""
         token = slot[6]
         known = self.facts.tokens.get(token)
-        if known is None and self._all:
+        if known is None and self.groups:
             self._undefined(slot)
-        told = [one for one in self._all if known is None or one[3].shows(one[0], known)]
+        told = [one for one in self.groups if known is None or one[3].shows(one[0], known)]
         early = [one for one in told if one[0].strategy.sees_unsettled]
         # One that has raised may be disabled now: it is in the lists of other tokens.
         if sum(lens.disabled for lens in self.lenses) != self._disabled:
             self._look()
-        found = self._shown[token] = told, early, known
+        found = self.shown[token] = told, early, known
         return found
 
-    def _raised(self, lens: Lens, run: Running, error: Exception) -> int:
+    def raised(self, lens: Lens, run: Running, error: Exception) -> int:
         lens.raised(run, "on_top_of_book", error)
         return self._look()
 
-    def _driven(self, lens: Lens, run: Running, intents: Any, first: Any) -> int:
+    def driven(self, lens: Lens, run: Running, intents: Any, first: Any) -> int:
         lens.drive(run, intents, first, "on_top_of_book")
         if not lens.is_stirred:
-            return self._due_ns
+            return self.due_ns
         lens.settle_down()
         return self._look()
 
     # -- time -----------------------------------------------------------------------------------
 
-    def _advance(self, before_ns: int) -> int:
+    def advance(self, before_ns: int) -> int:
         """Let everything happen that is due before a time; return what is due then."""
         while self._settlements and self._settlements[0].due_ns < before_ns:
             one = heapq.heappop(self._settlements)
@@ -406,19 +431,20 @@ class Engine:
     def _look(self) -> int:
         """Say when the next thing is due, and note whether a lens waits for tops."""
         due = self._settlements[0].due_ns if self._settlements else NEVER
-        waiting, disabled = bool(self._depth_lenses), 0
+        waiting, hearing, disabled = bool(self._depth_lenses), False, 0
         for lens in self.lenses:
             disabled += lens.disabled
             due = min(due, lens.due_ns)
             waiting = waiting or lens.exchange.is_waiting
-        self._is_waiting = waiting
-        if self._version != self.facts.version:
-            self._version = self.facts.version
-            self._shown.clear()
+            hearing = hearing or "on_trade" in lens.hooks or lens.exchange.hears_trades
+        self.is_waiting, self.hears_trades = waiting, hearing
+        if self.facts.changed:
+            self._forget_shown(self.facts.changed)
+            self.facts.changed.clear()
         if disabled != self._disabled:
             self._disabled = disabled
             self._regroup()
-        self._due_ns = due
+        self.due_ns = due
         return due
 
     def _mono(self, wall_ns: int | None) -> int:

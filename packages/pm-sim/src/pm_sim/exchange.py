@@ -185,6 +185,11 @@ class Exchange:
         """Whether an order waits for the end of an engine batch."""
         return bool(self._unsettled)
 
+    @property
+    def hears_trades(self) -> bool:
+        """Whether a trade can come to something."""
+        return self._queues and bool(self._resting)
+
     # -- time -----------------------------------------------------------------------------------
 
     def deadline(self) -> int | None:
@@ -236,7 +241,7 @@ class Exchange:
 
     def traded(self, slot: Slot) -> list[Outcome]:
         """Take a TRADE: the only thing that moves a queue."""
-        if not self._queues or not self._resting or slot[8] not in {BID, ASK}:
+        if not self.hears_trades or slot[8] not in {BID, ASK}:
             return []
         outcomes: list[Outcome] = []
         px, size = slot[7], slot[3]

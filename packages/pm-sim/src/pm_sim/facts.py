@@ -15,13 +15,13 @@ class Facts:
         self.markets = markets
         self.tokens: dict[int, TokenFacts] = {}
         self.version = 0  # another one where anything has changed
+        self.changed: list[int] = []  # tokens whose facts are new, for the engine to empty
 
     def defined(self, token: int) -> None:
         """Take a TOKEN slot that `markets` has taken."""
-        self.version += 1
         market = self.markets.by_token.get(token)
         view = _UNKNOWN._replace(tokens=(token,)) if market is None else _facts(market)
-        self.tokens[token] = self._token(token, view, "")
+        self._take(token, view, "")
 
     def stated(self, market: Market) -> MarketFacts:
         """Make the views of a market anew; return what can be said of it now."""
@@ -30,7 +30,7 @@ class Facts:
         outcomes = dict(zip(market.tokens, market.outcomes, strict=True))
         for token in market.tokens:
             if token in self.markets.ids:
-                self.tokens[token] = self._token(token, view, outcomes[token])
+                self._take(token, view, outcomes[token])
         return view
 
     def change(self, market: Market, now_ns: int) -> MarketChange:
@@ -39,9 +39,13 @@ class Facts:
         payouts = None if paid is None else MappingProxyType(dict(paid))
         return MarketChange(now_ns, self.stated(market), payouts)
 
-    def _token(self, token: int, view: MarketFacts, outcome: str) -> TokenFacts:
+    def _take(self, token: int, view: MarketFacts, outcome: str) -> None:
         markets = self.markets
-        return TokenFacts(token, markets.ids[token], outcome, markets.complement(token), view)
+        self.version += 1
+        self.changed.append(token)
+        self.tokens[token] = TokenFacts(
+            token, markets.ids[token], outcome, markets.complement(token), view
+        )
 
 
 def _facts(market: Market) -> MarketFacts:

@@ -30,11 +30,44 @@ class IntentError(ValueError):
 class World(Protocol):
     """What all strategies of a lens look at."""
 
-    books: Books
     facts: Facts
-    exchange: Exchange
-    depth: Depth
     terms: Terms
+
+    @property
+    def books(self) -> Books: ...
+
+    @property
+    def exchange(self) -> Exchange: ...
+
+    @property
+    def depth(self) -> Depth: ...
+
+
+class _CaughtUp:
+    """The world as strategies see it: its books know the top that is being told."""
+
+    __slots__ = ("_world", "facts", "terms")
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.facts, self.terms = world.facts, world.terms
+
+    @property
+    def exchange(self) -> Exchange:
+        return self._world.exchange
+
+    @property
+    def books(self) -> Books:
+        books = self._world.books
+        if books.behind is not None:
+            books.behind()
+        return books
+
+    @property
+    def depth(self) -> Depth:
+        if self._world.books.behind is not None:
+            self._world.books.behind()
+        return self._world.depth
 
 
 class RunningContext:
@@ -45,8 +78,8 @@ class RunningContext:
     def __init__(self, strategy: Strategy, strategy_id: str, world: World, seed: int) -> None:
         """Bind a strategy to its lens."""
         self._strategy_id = strategy_id
-        self._world = world
-        self._sets = LensSets(world)
+        self._world = _CaughtUp(world)
+        self._sets = LensSets(self._world)
         self._parameters = MappingProxyType(parameters_of(strategy))
         self._random = Random(f"{seed}|{strategy_id}")
 

@@ -29,10 +29,14 @@ SIZES_MAX: Final = 16  # that are worth a plan
 class World(Protocol):
     """What the sets of a lens look at."""
 
-    books: Books
     facts: Facts
-    depth: Depth
     terms: Terms
+
+    @property
+    def books(self) -> Books: ...
+
+    @property
+    def depth(self) -> Depth: ...
 
 
 class LensSets:

@@ -99,7 +99,7 @@ class Strategy:
     def sees_token(self, facts: TokenFacts) -> bool:
         """Say whether tops and depth of a token are shown; of all, unless this is overridden.
 
-        Asked anew when anything is stated anew, so it depends on nothing but the facts and the parameters.
+        Asked anew when anything of its market is stated anew, so it depends on nothing but the facts and the parameters.
         A token that is not shown costs nearly nothing.
         """
         del facts
