@@ -116,6 +116,57 @@ def test_what_cannot_be_is_refused(run: Path, capsys: Any, words: list[str], mes
     assert sorted(p.name for p in Path().iterdir()) == [".left.partial", "data", "there"]
 
 
+def test_a_slice_is_replaced_if_that_is_asked_for(run: Path, capsys: Any) -> None:
+    words = ["monday", "--out", "part", "--force"]
+    assert slice_main([*words, "--from", "+20us", "--to", "+30us"]) == 0
+    first = open_bundle("part").emit_window
+    Path(".part.partial").mkdir()
+    Path(".part.partial/left").write_bytes(b"of one who died")
+    assert slice_main([*words, "--from", "+20us", "--to", "+40us"]) == 0
+    assert (first, open_bundle("part").emit_window) == (
+        (1_020_000, 1_030_000),
+        (1_020_000, 1_040_000),
+    )
+    for shard in "01":
+        assert slice_main(["monday", "--from", "+20us", "--shard", shard, "--out", shard]) == 0
+    for _ in range(2):
+        assert merge_main(["0", "1", "--out", "part", "--force"]) == 0
+    assert len(open_bundle("part").shards()) == 2
+    assert merge_main(["0", "1", "--out", "part"]) == 2
+    assert "nothing is overwritten without --force" in capsys.readouterr().err
+    assert sorted(p.name for p in Path().iterdir()) == ["0", "1", "data", "part"]
+
+
+def test_nothing_else_is_replaced(build: Callable[..., Path], run: Path, capsys: Any) -> None:
+    build(Path("tuesday"), seed=6)
+    Path("mine").mkdir()
+    Path("mine/notes").write_bytes(b"!")
+    Path("file").write_bytes(b"!")
+    assert slice_main(["monday", "--from", "+20us", "--out", "part"]) == 0
+    assert slice_main(["part", "--from", "+20us", "--out", "part/deep"]) == 0
+    Path("link").symlink_to("part")
+    files = [one for one in Path().rglob("*") if one.is_file()]
+    before = {str(one): one.read_bytes() for one in files}
+    capsys.readouterr()
+    for source, out, why in (
+        ("monday", "tuesday", "slices and merged bundles only"),
+        ("monday", "mine", "slices and merged bundles only"),
+        ("monday", "file", "slices and merged bundles only"),
+        ("monday", "link", "slices and merged bundles only"),
+        ("monday", "data", "made of what it would replace"),
+        ("monday", "data/runs/monday", "made of what it would replace"),
+        ("part", "part", "made of what it would replace"),
+        ("part", "link", "made of what it would replace"),
+        ("part/deep", "part", "made of what it would replace"),
+        ("part", "part/deep", "made of what it would replace"),
+    ):
+        assert slice_main([source, "--from", "+20us", "--out", out, "--force"]) == 2
+        assert why in capsys.readouterr().err
+        assert merge_main([source, "tuesday", "--out", out, "--force"]) == 2
+        files = [one for one in Path().rglob("*") if one.is_file()]
+        assert {str(one): one.read_bytes() for one in files} == before
+
+
 def test_damage_is_told_and_left_out(run: Path, capsys: Any) -> None:
     path = run / "capture/shard_00.frames"
     data = bytearray(path.read_bytes())

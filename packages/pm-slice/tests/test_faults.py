@@ -16,10 +16,12 @@ from pm_slice.merge import join
 WINDOW = Asked("mono", 1_020_000, 1_050_000)
 
 
-def cut(run: Path, target: Path, files: Any, wish: Wish | None = None) -> None:
+def cut(
+    run: Path, target: Path, files: Any, wish: Wish | None = None, *, replaces: bool = False
+) -> None:
     slicer = Slicer(run, wish or Wish(WINDOW))
     try:
-        slicer.cut(target, "part", clocks=lambda: (1, 2), files=files)
+        slicer.cut(target, "part", clocks=lambda: (1, 2), files=files, replaces=replaces)
     finally:
         slicer.close()
 
@@ -93,3 +95,40 @@ def test_a_merge_is_whole_or_not_there(
 
     assert every_call(broken, work, for_ever=False) > 30
     assert open_bundle(target).seal is not None
+
+
+@pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for_ever"])
+def test_what_is_replaced_is_there_until_the_new_one_is(
+    build: Callable[..., Path],
+    broken: Callable[..., Any],
+    unsynced: Any,
+    tmp_path: Path,
+    for_ever: bool,
+) -> None:
+    run = build(tmp_path / "run", shards=1, steps=30)
+    target = tmp_path / "out" / "part"
+    cut(run, target, unsynced, Wish(Asked("mono", 1_020_000, 1_021_000)))
+    old = contents(target)
+    replaced = 0
+
+    def work(files: Any) -> None:
+        nonlocal replaced
+        try:
+            cut(run, target, files, replaces=True)
+        except WriteFailed:
+            (found,) = (tmp_path / "out").iterdir()
+            if found != target:  # not even the old name could be given back
+                assert for_ever
+                assert found.name == ".part.replaced"
+                found.rename(target)
+            if contents(target) != old:
+                replaced += 1
+                assert open_bundle(target).seal is not None
+                cut(run, target, unsynced, Wish(Asked("mono", 1_020_000, 1_021_000)), replaces=True)
+                assert contents(target) == old
+            raise
+
+    assert every_call(broken, work, for_ever=for_ever) > 30
+    assert replaced == 1  # the sync of the name
+    assert contents(target) != old
+    assert [one.name for one in (tmp_path / "out").iterdir()] == ["part"]

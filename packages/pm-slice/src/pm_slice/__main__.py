@@ -91,6 +91,15 @@ def make_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentPa
     return parser
 
 
+def force_argument(parser: argparse.ArgumentParser) -> None:
+    """Let what a program makes replace what it made before."""
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace a slice or a merged bundle that is there; never a captured run, or what it is made of",
+    )
+
+
 def clocks() -> tuple[int, int]:
     """Return both clocks in nanoseconds, the monotonic one first."""
     return time.perf_counter_ns(), time.time_ns()
@@ -152,6 +161,7 @@ def slice_parser() -> argparse.ArgumentParser:
         "--out", "--out-dir", type=Path, metavar="DIR",
         help="where the slice is made (default DATA_DIR/slices/SLICE_ID); must not exist",
     )  # fmt: skip
+    force_argument(parser)
     parser.add_argument("--slice-id", metavar="ID", help="its name (default: run and window)")
     return parser
 
@@ -173,7 +183,8 @@ def _slice(options: argparse.Namespace) -> int:
     try:
         slice_id = options.slice_id or (options.out and options.out.name) or slicer.default_id()
         target = slice_path(data_dir_of(options.data_dir, os.environ), slice_id)
-        outcome = slicer.cut(options.out or target, slice_id, clocks=clocks)
+        out = options.out or target
+        outcome = slicer.cut(out, slice_id, clocks=clocks, replaces=options.force)
     finally:
         slicer.close()
     for lost in outcome.unsound[:10]:
@@ -233,6 +244,7 @@ def merge_parser() -> argparse.ArgumentParser:
         "pm-merge", "Put bundles together: into one bundle, or into one view.", MERGE_EPILOG
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the bundle is made")
+    force_argument(parser)
     parser.add_argument("--run-id", metavar="ID", help="its run id (default: that of the parts)")
     parser.add_argument(
         "--list",
@@ -259,7 +271,7 @@ def _merge(options: argparse.Namespace) -> int:
         for line in listed(runs):
             print(json.dumps(line))
         return ExitCode.OK
-    merged = join(runs, options.out, run_id=options.run_id, clocks=clocks)
+    merged = join(runs, options.out, run_id=options.run_id, clocks=clocks, replaces=options.force)
     for note in merged.notes:
         print(f"pm-merge: {note}", file=sys.stderr)
     if options.json:

@@ -207,13 +207,16 @@ class Slicer:
         *,
         clocks: Callable[[], tuple[int, int]],
         files: Files | None = None,
+        replaces: bool = False,
     ) -> Outcome:
         """Make the slice at `target`, which must not exist; `clocks` reads (monotonic ns, wall ns).
+
+        `replaces`: a slice or a merged bundle that is there is replaced.
 
         Raises `UsageError`, `WriteFailed`; the source is only read, and without success nothing stays.
         """
         outcome = Outcome(target, slice_id, self.window)
-        with NewBundle(target, files) as new:
+        with NewBundle(target, files, replaces=replaces, sources=(self.bundle.path,)) as new:
             for source in self.sources:
                 self._cut_shard(new, source, outcome)
             stop_reason = self._cut_runlog(new, outcome)

@@ -88,9 +88,13 @@ def join(
     run_id: str | None = None,
     clocks: Callable[[], tuple[int, int]],
     files: Files | None = None,
+    replaces: bool = False,
 ) -> Merged:
-    """Make one bundle of several at `target`. Raises `UsageError` where that cannot be, `BundleError`
-    for what is damaged, `WriteFailed`."""
+    """Make one bundle of several at `target`, which must not exist.
+
+    `replaces`: a slice or a merged bundle that is there is replaced. Raises `UsageError` where that cannot be,
+    `BundleError` for what is damaged, `WriteFailed`.
+    """
     if len(runs) < 2:
         raise UsageError("a merge needs at least two bundles", found=len(runs))
     parts = [_Part(number, run) for number, run in enumerate(runs)]
@@ -105,7 +109,7 @@ def join(
             "parts of one capture keep its run id", expected=parts[0].bundle.run_id, found=name
         )
     merged = Merged(target, name, notes=_shared_tokens(parts))
-    with NewBundle(target, files) as new:
+    with NewBundle(target, files, replaces=replaces, sources=runs) as new:
         for part in parts:
             merged.frames += _copy_shards(new, part)
             merged.shards[str(part.number)] = {str(a): b for a, b in part.shards.items()}

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from pm_frames.frames import Frame
 from pm_frames.index import encode_entry, entry_of, write_all
 from pm_frames.layout import HEADER, MAGIC, Version
 
+EXISTS: Final = "exists; nothing is overwritten without --force"
 AT_ONCE: Final = 1 << 20  # bytes that one write takes
 
 
@@ -113,8 +114,19 @@ class NewShard:
 class NewBundle:
     """Made at `.NAME.partial` beside its place; without `seal` nothing stays of it."""
 
-    def __init__(self, target: Path, files: Files | None = None) -> None:
-        """Raises `UsageError` if there is something at `target`, or left of one who died there."""
+    def __init__(
+        self,
+        target: Path,
+        files: Files | None = None,
+        *,
+        replaces: bool = False,
+        sources: Iterable[Path] = (),
+    ) -> None:
+        """Raises `UsageError` if there is something at `target`, or left of one who died there.
+
+        `replaces`: then a slice or a merged bundle that is there goes when this one is whole, and what is left of
+        one who died goes at once; nothing else, and none of the `sources`.
+        """
         self.target = target
         self.scratch = target.with_name(f".{target.name}.partial")
         self.files: Files = OsFiles() if files is None else files
@@ -122,18 +134,23 @@ class NewBundle:
         self.opened: list[int] = []
         self._shards: dict[int, dict[str, int | None]] = {}
         self._directories: list[Path] = []
-        for path in (self.target, self.scratch):
+        self._replaces = replaces
+        if replaces:
+            _check_replaceable(target, sources)
+        for path in () if replaces else (self.target, self.scratch):
             if path.exists():
-                raise UsageError("exists; nothing is overwritten", path=path)
+                raise UsageError(EXISTS, path=path)
         with self.refusals(target):
             target.parent.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
         with self.refusals(self.scratch):
+            if self._replaces and self.scratch.is_dir():
+                shutil.rmtree(self.scratch)
             try:
                 self.scratch.mkdir()
             except FileExistsError as error:
-                raise UsageError("exists; nothing is overwritten", path=self.scratch) from error
+                raise UsageError(EXISTS, path=self.scratch) from error
         self._directories.append(self.scratch)
         return self
 
@@ -212,11 +229,26 @@ class NewBundle:
         self.add_file(paths.SEAL, _json(seal))
         with self.refusals(self.target):
             self.files.sync_directory(self.scratch)
-            if self.target.exists():
-                raise UsageError("exists; nothing is overwritten", path=self.target)
-            self.files.replace(self.scratch, self.target)
+            if not self.target.exists():
+                self.files.replace(self.scratch, self.target)
+            elif self._replaces:
+                self._replace()
+            else:
+                raise UsageError(EXISTS, path=self.target)
             self.files.sync_directory(self.target.parent)
         return seal
+
+    def _replace(self) -> None:
+        """Put the bundle in the place of another one, which stays there if that fails."""
+        aside = self.target.with_name(f".{self.target.name}.replaced")
+        shutil.rmtree(aside, ignore_errors=True)  # of one who died here
+        self.files.replace(self.target, aside)
+        try:
+            self.files.replace(self.scratch, self.target)
+        except OSError:
+            self.files.replace(aside, self.target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
 
     def _sync_directories(self) -> None:
         for directory in self._directories:
@@ -230,6 +262,19 @@ class NewBundle:
             yield
         except OSError as error:
             raise WriteFailed(f"cannot write: {error.strerror}", path=path) from error
+
+
+def _check_replaceable(target: Path, sources: Iterable[Path]) -> None:
+    """Raise `UsageError` if what is at `target` could not be made again, or is needed to make this."""
+    place = target.resolve()
+    for source in sources:
+        found = source.resolve()
+        if found == place or place in found.parents or found in place.parents:
+            raise UsageError("it is made of what it would replace", path=target, found=str(source))
+    is_there = target.is_symlink() or target.exists()
+    is_ours = any((target / name).is_file() for name in (paths.SLICE, paths.MERGE))
+    if is_there and (target.is_symlink() or not is_ours):
+        raise UsageError("exists; --force replaces slices and merged bundles only", path=target)
 
 
 def _json(document: Mapping[str, Any]) -> bytes:
