@@ -124,6 +124,25 @@ def test_a_socks_proxy_that_cannot_be_spoken_is_2_before_a_run_begins(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        ("ftp://me:secret@127.0.0.1:1", "***@127.0.0.1:1; it cannot be used: scheme ftp"),
+        ("http://me:secret@127.0.0.1:x1", "it cannot be used: Port"),
+        ("http://me:secret@/", "it cannot be used: hostname"),
+        ("http://secret@127.0.0.1:1", "it cannot be used: username provided without password"),
+    ],
+)
+def test_a_proxy_that_is_none_is_2_before_a_run_begins(
+    tmp_path: Path, proxy: str, reason: str
+) -> None:
+    done = call("--data-dir", str(tmp_path), https_proxy=proxy, no_proxy="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+    assert "secret" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_print_config_shows_value_and_source(tmp_path: Path) -> None:
     toml = tmp_path / "c.toml"
     toml.write_text("ws_shards = 3\ncapture_max_markets = 7\nws_shrads = 1\n")

@@ -2,7 +2,11 @@
 
 import importlib.util
 
-from websockets.asyncio.client import get_proxy  # type: ignore[attr-defined]  # moved between versions
+from websockets.asyncio.client import (  # type: ignore[attr-defined]  # moved between versions
+    get_proxy,
+    parse_proxy,
+)
+from websockets.exceptions import InvalidProxy
 from websockets.uri import parse_uri
 
 from pm_capture import transport
@@ -32,17 +36,20 @@ def carrier(wanted: str) -> tuple[str, Open]:
 
 
 def check_proxy(url: str) -> None:
-    """Raise `SettingsError` if the way to `url` is a SOCKS proxy and nothing here speaks SOCKS.
+    """Raise `SettingsError` if the way to `url` is a proxy that cannot be spoken to.
 
-    The libraries would find that out with the first connection, when a run has begun.
+    The libraries would find that out with the first connection, when a run has begun, and with every one after it.
     """
     proxy = None if transport.is_loopback(url) else get_proxy(parse_uri(url))
-    if (
-        proxy is not None
-        and proxy.lower().startswith("socks")
-        and importlib.util.find_spec("python_socks") is None
-    ):
+    if proxy is None:
+        return
+    of_environment = f"the proxy of the environment for {masked_url(url)} is {masked_url(proxy)}; "
+    try:
+        scheme = parse_proxy(proxy).scheme
+    except (InvalidProxy, ValueError) as error:
+        reason = error.msg if isinstance(error, InvalidProxy) else error
+        raise SettingsError(f"{of_environment}it cannot be used: {reason}") from error
+    if scheme.startswith("socks") and importlib.util.find_spec("python_socks") is None:
         raise SettingsError(
-            f"the proxy of the environment for {masked_url(url)} is {masked_url(proxy)}; "
-            "SOCKS needs python-socks: pip install 'python-socks[asyncio]'"
+            f"{of_environment}SOCKS needs python-socks: pip install 'python-socks[asyncio]'"
         )
