@@ -91,10 +91,13 @@ class Scene:
         self.books.seq = now
         return self.venue.top(top[:12])
 
-    def trade(self, token: int, px: int, size: int, *, bought: bool) -> list[Outcome]:
+    def trade(
+        self, token: int, px: int, size: int, *, bought: bool, stamp_ns: int = NONE
+    ) -> list[Outcome]:
         event = slot(Kind.TRADE, self.tick(), token)._replace(
-            bid_px_e6=px * 10_000, bid_sz_e6=size * 10_000, ask_px_e6=0 if bought else 1
-        )
+            ts_event_ns=stamp_ns,
+            bid_px_e6=px * 10_000, bid_sz_e6=size * 10_000, ask_px_e6=0 if bought else 1,
+        )  # fmt: skip
         return self.venue.traded(event[:12])
 
     def lose(self, token: int) -> list[Outcome]:

@@ -111,11 +111,11 @@ class Stream:
             2 * number + 1, turned, {100 - px: size for px, size in bids.items()}, later=False
         )
 
-    def trade(self, token: int, px: int, size: int, side: Side) -> "Stream":
+    def trade(self, token: int, px: int, size: int, side: Side, **fields: int) -> "Stream":
         self.now += self.step_ns
         self.event(
             Kind.TRADE, token,
-            bid_px_e6=px * CENT, bid_sz_e6=size * SHARE, ask_px_e6=side, ask_sz_e6=-1,
+            bid_px_e6=px * CENT, bid_sz_e6=size * SHARE, ask_px_e6=side, ask_sz_e6=-1, **fields,
         )  # fmt: skip
         return self
 

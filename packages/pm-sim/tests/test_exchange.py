@@ -1,6 +1,7 @@
 """What becomes of orders at the simulated venue."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pm_frames.continuity import State
-from pm_frames.events import Settled
+from pm_frames.events import NONE, Settled
 from pm_sim.exchange import QueueModel, Taint, Terms
 from pm_sim.fees import FlatBps
 from pm_sim.orders import (
@@ -267,6 +268,32 @@ def test_in_the_queue_we_are_last_and_only_trades_move_it(new_scene: NewScene) -
     assert isinstance(fill, Fill)
     assert (fill.token, fill.px_e6, fill.size_e6, fill.fee_e6) == (YES, 450_000, 2_000_000, 0)
     assert scene.venue.open_orders() == []
+
+
+@pytest.mark.parametrize("doubts", [True, False])
+def test_a_print_that_may_be_told_twice_counts_once_for_who_doubts(
+    new_scene: NewScene, doubts: bool
+) -> None:
+    scene = new_scene(replace(QUEUE, doubts_prints=doubts))
+    scene.book(YES, {45: 800}, {50: 1000})
+    scene.order(YES, BUY, 45, 5000, tif=Tif.GTC)
+
+    def drained(token: int, px: int, size: int, stamp_ns: int, *, bought: bool) -> int:
+        return sum(
+            one.size_e6 // 10_000
+            for one in scene.trade(token, px, size, bought=bought, stamp_ns=stamp_ns)
+            if isinstance(one, Fill)
+        )
+
+    again = 0 if doubts else 1
+    assert drained(YES, 45, 900, 7, bought=False) == 100
+    assert drained(YES, 45, 900, 7, bought=False) == 900 * again
+    assert drained(NO, 55, 900, 7, bought=True) == 900 * again
+    assert drained(NO, 55, 901, 7, bought=True) == 901
+    assert drained(YES, 44, 901, 7, bought=False) == 901
+    assert drained(YES, 45, 900, 8, bought=False) == 900
+    assert drained(YES, 45, 10, NONE, bought=False) == 10
+    assert drained(YES, 45, 10, NONE, bought=False) == 10
 
 
 def test_a_trade_past_our_price_went_through_us(new_scene: NewScene) -> None:

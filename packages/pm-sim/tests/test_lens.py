@@ -268,6 +268,21 @@ def test_a_queue_in_the_engine_is_moved_by_trades_alone() -> None:
     assert lens.totals().fees_paid_e6 == 0
 
 
+def test_the_worst_lens_takes_a_print_that_comes_again_for_the_same_trade() -> None:
+    order = buy(45)._replace(tif=Tif.GTC)
+    data = Stream().market().book(YES, {45: 20}, {50: 50}).book(YES, {45: 20}, {50: 50})
+    for token, px, side in ((YES, 45, Side.SELL), (NO, 55, Side.BUY)):
+        data.trade(token, px, 22, side, ts_event_ns=WALL)
+    engine = simulate(
+        data.end(),
+        lambda: Script({1: [order]}),
+        lenses=(WORST, CENTRAL),
+        queue=QueueModel.CONSERVATIVE,
+    )
+    held = [lens.ledger.positions_e6() for lens in engine.lenses]
+    assert held == [{YES: 2 * SHARE}, {YES: 10 * SHARE}]
+
+
 def test_the_worst_lens_pays_the_dearer_fee_and_slippage_and_believes_no_restatement() -> None:
     data = Stream().market(0, fee_schedule={"rate": "0.1", "exponent": "1"})
     for size in (20, 30, 30):

@@ -38,6 +38,7 @@ from pm_sim.orders import (
     Rested,
     Side,
 )
+from pm_sim.prints import Prints
 from pm_sim.rules import SIZE_STEP_E6, refusal, taker_refusal
 from pm_sim.walk import Step, walk
 
@@ -71,6 +72,7 @@ class Terms:
     slippage_bps: int = 0
     taint: Taint = Taint.REFUSE
     queue: QueueModel = QueueModel.NONE
+    doubts_prints: bool = False  # that may be of a trade that was told already
     # Whether a hindsight mask covers a token at a moment (mono ns).
     masked: Callable[[int, int], bool] = lambda token, at_ns: False
 
@@ -107,6 +109,7 @@ class Exchange:
         self._priced: dict[int, tuple[object, object]] = {}  # the fees and rules that it is for
         self._unsettled: dict[int, list[int]] = {}  # orders that wait for the end of a batch
         self._expiries: list[_Waiting] = []
+        self._prints = Prints()
         self.bounds = Bounds(markets, terms.fees)
         self._fills = 0
 
@@ -243,12 +246,15 @@ class Exchange:
         """Take a TRADE: the only thing that moves a queue."""
         if not self.hears_trades or slot[8] not in {BID, ASK}:
             return []
+        complement = self._markets.complement(slot[6])
+        if self._terms.doubts_prints and self._prints.is_again(slot, complement):
+            return []
         outcomes: list[Outcome] = []
         px, size = slot[7], slot[3]
         # A taker who bought met resting sales, or in the other view resting bids.
         bought = slot[8] == BID
         views = [(slot[6], SELL if bought else BUY, px)]
-        if (complement := self._markets.complement(slot[6])) is not None:
+        if complement is not None:
             views.append((complement, BUY if bought else SELL, ONE - px))
         for token, ours, price in views:
             filled = self._drained(token, ours, price, size, slot[1])

@@ -451,6 +451,7 @@ def _terms(settings: Settings, masked: Callable[[int, int], bool], *, worst: boo
         slippage_bps=settings.slippage_bps if worst else 0,
         taint=settings.taint,
         queue=settings.queue,
+        doubts_prints=worst,
         masked=masked,
     )
 
