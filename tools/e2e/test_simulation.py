@@ -90,12 +90,16 @@ def test_what_is_damaged_in_a_run_is_named(program: Callable[[str], str], record
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("whole_group", [False, True])
-@pytest.mark.parametrize("tool", ["pm-sim", "pm-replay"])
+@pytest.mark.parametrize(
+    ("tool", "number"),
+    [("pm-sim", signal.SIGINT), ("pm-sim", signal.SIGTERM), ("pm-replay", signal.SIGINT)],
+)
 def test_an_interrupt_ends_a_live_run_of_which_the_capture_goes_on(
     program: Callable[[str], str],
     venue: Callable[..., object],
     capture: Callable[..., subprocess.Popen[str]],
     tool: str,
+    number: signal.Signals,
     whole_group: bool,
 ) -> None:
     """Ctrl-C on a terminal reaches the pm-replay of pm-sim as well, the signal of a supervisor does not."""
@@ -113,7 +117,7 @@ def test_an_interrupt_ends_a_live_run_of_which_the_capture_goes_on(
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline()
-        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+        (os.killpg if whole_group else os.kill)(process.pid, number)
         out, words = process.communicate(timeout=20)
     assert capturing.poll() is None
     capturing.terminate()

@@ -1,6 +1,7 @@
 """Live measures by its own clock, says how it is, gives up in time, and is never ok without data."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -313,6 +314,27 @@ def test_a_file_that_grows_is_followed_to_its_end(tmp_path: Path) -> None:
             file.write(data[64 * 50 + 7 :])
             lines = [json.loads(text) for text in process.stdout]
     assert (process.returncode, lines[-1]["ok"], lines[-1]["mode"]) == (0, True, "live")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_live_simulation_with_its_line(number: signal.Signals) -> None:
+    beats = ["--print-health-heartbeat-json", "--health-interval-seconds", "0.05"]
+    with subprocess.Popen(
+        [*COMMAND, "-", "--follow", *beats],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A background job of a shell begins with SIGINT ignored; this one is not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(walk(5, 20)[:-64])
+        process.stdin.flush()
+        json.loads(process.stdout.readline())  # it simulates
+        process.send_signal(number)
+        lines = [json.loads(text) for text in process.stdout]
+    assert process.returncode == 130
+    assert (lines[-1]["ok"], lines[-1]["exit_code"]) == (False, 130)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 import importlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pm_frames.command import BROKEN_PIPE, ExitCode
 from pm_frames.errors import BundleError
@@ -18,7 +22,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments and arguments[0] in COMMANDS:
         name, arguments = arguments[0], arguments[1:]
     try:
-        return int(importlib.import_module(COMMANDS[name]).main(arguments))
+        with _sigterm_as_sigint():
+            return int(importlib.import_module(COMMANDS[name]).main(arguments))
     except BundleError as error:
         print(f"pm-sim: {error}", file=sys.stderr)
         return error.exit_code
@@ -31,6 +36,20 @@ def main(argv: list[str] | None = None) -> int:
         return ExitCode.WRITE_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+@contextmanager
+def _sigterm_as_sigint() -> Iterator[None]:
+    """Let SIGTERM, which service managers send, do what Ctrl-C does."""
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ must lose.
 
 exit codes: 0 clean; 2 usage, or no such input; 3 the run crashed, is fatal or still going on, the replay was
 stopped, there were no events, or a strategy failed; 4 corruption, or a stream without an end; 5 fills cannot
-be written; 130 interrupted.
+be written; 130 interrupted (SIGINT or SIGTERM).
 """
 
 

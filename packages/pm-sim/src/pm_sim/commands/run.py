@@ -369,22 +369,27 @@ def _fill_sink(options: argparse.Namespace, stack: ExitStack) -> Callable[..., o
 
 @contextmanager
 def _first_pressed(options: argparse.Namespace, interrupts: "Interrupts") -> Iterator[None]:
-    """Leave the first Ctrl-C to whoever writes the events; the second one is ours."""
-    before = signal.getsignal(signal.SIGINT)
+    """Leave the first Ctrl-C (or SIGTERM) to whoever writes the events; the second one is ours."""
     is_file = options.input is not None and options.input.endswith(EVENTS_ENDING)
-    if (is_file and not options.follow) or before is not signal.default_int_handler:
-        yield
-        return
+    both = (signal.SIGINT, signal.SIGTERM)
+    ours = [one for one in both if signal.getsignal(one) is signal.default_int_handler]
+    if is_file and not options.follow:
+        ours = []
+
+    def give_back() -> None:
+        for one in ours:
+            signal.signal(one, signal.default_int_handler)
 
     def first(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
+        give_back()
         interrupts.press()
 
-    signal.signal(signal.SIGINT, first)
+    for one in ours:
+        signal.signal(one, first)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        give_back()
 
 
 def _print_line(facts: dict[str, Any]) -> None:
