@@ -46,6 +46,8 @@ def test_a_file_and_a_pipe_give_the_same_line_twice(tmp_path: Path) -> None:
     assert list(line)[: len(FIRST_KEYS)] == FIRST_KEYS
     assert (line["elapsed_ms"], line["lens"], line["fills"] > 0) == (0, "worst", True)
     assert line["pnl"]["total_pnl_e6"] < 0
+    total, days = line["pnl"]["total_pnl_e6"], line["pnl"]["capital_days_e6"]
+    assert line["pnl"]["pnl_per_capital_day_e6"] == total * 1_000_000 // days
     assert line["pnl"]["clean_pnl_e6"] == line["pnl"]["total_pnl_e6"]
     assert list(line["lenses"]) == ["central", "worst"]
 

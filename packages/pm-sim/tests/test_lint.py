@@ -45,6 +45,7 @@ class Mine(Strategy):
 BODY = """\
 from pm_sim import Strategy
 
+SEEN = [1]
 
 class Mine(Strategy):
     def on_top_of_book(self, ctx, event, market_state, portfolio):
@@ -76,6 +77,11 @@ def test_what_is_good_is_good_but_for_a_private_name() -> None:
         ("from numpy import random", "chance"),
         ("import numpy.random", "chance"),
         ("import importlib", "dynamic"),
+        ("import io", "outside"),
+        ("import pickle", "outside"),
+        ("import platform", "outside"),
+        ("import _socket", "dynamic"),
+        ("from random import *", "chance"),
         ("import pm_sim.engine", "internals"),
         ("from pm_sim.lens import Lens", "internals"),
         ("from pm_sim import engine", "internals"),
@@ -102,6 +108,15 @@ def test_what_must_not_be_imported(line: str, rule: str) -> None:
         ("from datetime import datetime as d; d.utcnow()", "clock"),
         ("from datetime import date; date.today()", "clock"),
         ("open('x')", "outside"),
+        ("print(1)", "outside"),
+        ("breakpoint()", "outside"),
+        ("vars(ctx)", "dynamic"),
+        ("getattr(ctx, '_world')", "internals"),
+        ("SEEN.append(1)", "shared"),
+        ("SEEN[0] += 1", "shared"),
+        ("Mine.seen = 1", "shared"),
+        ("type(self).seen = 1", "shared"),
+        ("self.__class__.seen = 1", "shared"),
         ("eval('1')", "dynamic"),
         ("__import__('os')", "dynamic"),
         ("ctx._world", "internals"),
@@ -132,6 +147,9 @@ def test_what_a_hook_must_not_do(line: str, rule: str) -> None:
         "held = list(ctx.open_orders()); held.append(1)",
         "p = portfolio; p = {}; p[1] = 2",
         "self.open = 1; self.open += 1",
+        "SEEN = [1]; SEEN.append(2)",
+        "first = SEEN[:1]; first.append(1)",
+        "for SEEN in ([],): SEEN.append(1)",
     ],
 )
 def test_what_a_hook_may_do(line: str) -> None:

@@ -76,3 +76,8 @@ def test_files_that_are_not_what_they_should_be(tmp_path: Path) -> None:
         load(["toy_spread"], [], [toml])
     with pytest.raises(MissingFile):
         load(["toy_spread"], [], [tmp_path / "no.toml"])
+    for text in ('no_such = "1"', '[other]\nsize_e6 = "1"', 'size_e6 = "much"'):
+        toml.write_text(text)
+        with pytest.raises(UsageError) as caught:
+            load(["toy_spread"], [], [toml])
+        assert str(caught.value).startswith(f"{toml}: ")

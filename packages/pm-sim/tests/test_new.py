@@ -82,6 +82,10 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ("2nd", "Mine"),
         ("strategy", "Mine"),
         ("_", "Mine"),
+        ("buy", "Mine"),
+        ("timer", "Mine"),
+        ("generator", "Mine"),
+        ("none", "Mine"),
     ],
 )
 def test_names_of_classes(stem: str, name: str) -> None:

@@ -8,28 +8,33 @@ import ast
 import inspect
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 import pm_sim
 from pm_sim.strategy import Strategy
 
 _OUTSIDE: Final = frozenset({
-    "aiohttp", "asyncio", "concurrent", "ctypes", "fcntl", "ftplib", "http", "httpx", "httpx2", "imaplib",
-    "multiprocessing", "os", "pathlib", "pty", "requests", "select", "selectors", "shutil", "signal", "smtplib",
-    "socket", "socketserver", "sqlite3", "ssl", "subprocess", "sys", "tempfile", "threading", "urllib", "urllib3",
-    "websockets",
+    "aiohttp", "anyio", "asyncio", "bz2", "codecs", "concurrent", "ctypes", "curses", "dbm", "fcntl", "fileinput",
+    "ftplib", "getpass", "glob", "gzip", "http", "httpx", "httpx2", "imaplib", "io", "linecache", "locale", "logging",
+    "lzma", "mmap", "multiprocessing", "nt", "os", "pathlib", "pickle", "platform", "poplib", "posix", "pty",
+    "requests", "resource", "select", "selectors", "shelve", "shutil", "signal", "smtplib", "socket", "socketserver",
+    "sqlite3", "ssl", "subprocess", "sys", "tarfile", "telnetlib", "tempfile", "threading", "trio", "urllib",
+    "urllib3", "webbrowser", "websockets", "xmlrpc", "zipfile",
 })  # fmt: skip
 _CLOCKS: Final = frozenset({"sched", "time", "timeit"})
 _CHANCE: Final = frozenset({"secrets", "uuid"})
-_MACHINE: Final = frozenset({"builtins", "gc", "importlib", "inspect"})
+_MACHINE: Final = frozenset({"builtins", "gc", "importlib", "inspect", "pdb", "pkgutil", "runpy"})
 _CALLS: Final = {
     "open": ("outside", "files are read before the simulation, and given as parameters"),
     "input": ("outside", "a simulation asks nobody"),
+    "breakpoint": ("outside", "a simulation asks nobody"),
+    "print": ("outside", "what is printed gets between the lines of the result"),
     "eval": ("dynamic", "what it runs cannot be checked"),
     "exec": ("dynamic", "what it runs cannot be checked"),
     "compile": ("dynamic", "what it makes cannot be checked"),
     "__import__": ("dynamic", "what it imports cannot be checked"),
     "globals": ("dynamic", "it makes state outside of the strategy"),
+    "vars": ("dynamic", "it reaches what a strategy is not handed"),
     "setattr": ("state", "what is handed over is read-only; write `self.name = …`"),
     "delattr": ("state", "what is handed over is read-only"),
     "hash": ("chance", "the hash of a text differs from process to process"),
@@ -41,6 +46,7 @@ _MUTATORS: Final = frozenset({
     "sort", "update",
 })  # fmt: skip
 _CONTAINERS: Final = frozenset({"list", "dict", "set", "defaultdict", "deque", "Counter"})
+_SHARED: Final = "all lenses share it; keep state on self"
 _ASKED: Final = ("on_", "sees_token")
 _HOOKS: Final[dict[str, int]] = {
     name: len(inspect.signature(getattr(Strategy, name)).parameters)
@@ -79,10 +85,22 @@ class _Checker(ast.NodeVisitor):
         self._modules: dict[str, str] = {}  # what a name stands for: module, or module.name
         self._handed: set[str] = set()  # names of what a hook was handed, in the function we are in
         self._strategies: set[str] = {"Strategy"}
+        self._is_inside = False  # a function
+        self._global: set[str] = set()  # names that the file itself gives to what all lenses share
 
     def _add(self, node: ast.AST, rule: str, message: str) -> None:
         line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
         self.found.append(Finding(line, column + 1, rule, message))
+
+    def visit_Module(self, node: ast.Module) -> None:
+        """Note what the file names outside of functions, before these are looked at."""
+        for one in node.body:
+            if isinstance(one, ast.ClassDef):
+                self._global.add(one.name)
+            elif isinstance(one, ast.Assign | ast.AnnAssign):
+                targets = one.targets if isinstance(one, ast.Assign) else [one.target]
+                self._global |= {each.id for each in targets if isinstance(each, ast.Name)}
+        self.generic_visit(node)
 
     # -- imports --------------------------------------------------------------------------------
 
@@ -125,7 +143,7 @@ class _Checker(ast.NodeVisitor):
             self._add(node, "clock", f"{name}: the time is ctx.now_ns")
         elif top in _CHANCE:
             self._add(node, "chance", f"{name}: draws that cannot be repeated; use ctx.random")
-        elif top in _MACHINE:
+        elif top in _MACHINE or (top.startswith("_") and top != "__future__"):
             self._add(node, "dynamic", f"{name}: it reaches what a strategy is not handed")
         elif top.startswith("pm_") and name != "pm_sim":
             self._add(
@@ -136,7 +154,7 @@ class _Checker(ast.NodeVisitor):
 
     def _chance(self, node: ast.AST, name: str) -> None:
         module, _, attribute = name.rpartition(".")
-        if module == "random" and attribute not in {"Random", "*"}:
+        if module == "random" and attribute != "Random":
             self._add(node, "chance", f"{name} is seeded by the machine; use ctx.random")
 
     # -- calls and attributes -------------------------------------------------------------------
@@ -147,6 +165,8 @@ class _Checker(ast.NodeVisitor):
         if isinstance(function, ast.Name) and function.id in _CALLS and name == function.id:
             rule, why = _CALLS[name]
             self._add(node, rule, f"{name}(): {why}")
+        if name == "getattr" and len(node.args) > 1 and _is_internal(node.args[1]):
+            self._add(node, "internals", "getattr(): names with an underscore belong to others")
         if name == "random.Random" and not (node.args or node.keywords):
             self._add(node, "chance", "Random() without a seed; use ctx.random, or give one")
         if isinstance(function, ast.Attribute):
@@ -156,6 +176,8 @@ class _Checker(ast.NodeVisitor):
                 self._add(
                     node, "state", f".{function.attr}(): what is handed over is read-only; copy it"
                 )
+            elif function.attr in _MUTATORS and self._is_shared(function.value):
+                self._add(node, "shared", f".{function.attr}(): {_SHARED}")
         self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
@@ -226,11 +248,23 @@ class _Checker(ast.NodeVisitor):
                 self._handed.discard(target.id)
         elif isinstance(target, ast.Attribute | ast.Subscript) and self._is_handed(target.value):
             self._add(target, "state", f"{ast.unparse(target)}: what is handed over is read-only")
+        elif isinstance(target, ast.Attribute | ast.Subscript) and self._is_shared(target.value):
+            self._add(target, "shared", f"{ast.unparse(target)}: {_SHARED}")
 
     def _is_handed(self, node: ast.expr) -> bool:
         while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
             node = node.value
         return isinstance(node, ast.Name) and node.id in self._handed
+
+    def _is_shared(self, node: ast.expr) -> bool:
+        """Say whether something is of the file or of a class, and not of one strategy, inside a function."""
+        while isinstance(node, ast.Attribute | ast.Subscript):
+            if isinstance(node, ast.Attribute) and node.attr == "__class__":
+                return True
+            node = node.value
+        if isinstance(node, ast.Call):
+            return self._meaning(node.func) == "type"
+        return isinstance(node, ast.Name) and node.id in self._global and self._is_inside
 
     # -- classes and hooks ----------------------------------------------------------------------
 
@@ -287,14 +321,25 @@ class _Checker(ast.NodeVisitor):
 
     def _function(self, node: ast.AST, given: ast.arguments) -> None:
         names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
-        before = self._handed
+        before = self._handed, self._is_inside, self._global
+        # A name that is given in the function is its own.
+        own = {one.id for one in ast.walk(node) if _is_given(one)}
+        self._is_inside, self._global = True, self._global - own - set(names)
         is_hook = str(getattr(node, "name", "")).startswith(_ASKED)
         # In other methods the context is known by its name.
-        self._handed = before | (
+        self._handed = self._handed | (
             {one for one in names if one != "self"} if is_hook else {"ctx"} & set(names)
         )
         self.generic_visit(node)
-        self._handed = before
+        self._handed, self._is_inside, self._global = before
+
+
+def _is_internal(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and str(node.value).startswith("_")
+
+
+def _is_given(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def lines(path: str, findings: list[Finding]) -> Iterator[str]:

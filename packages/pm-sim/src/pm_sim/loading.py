@@ -58,8 +58,13 @@ def load(
     for spec in specs:
         found.append(_find(spec, {one.strategy_id for one in found}))
     values: dict[str, dict[str, int | str]] = {one.strategy_id: {} for one in found}
-    for name, text in [*_from_files(files), *(_split(one) for one in assignments)]:
-        _assign(found, values, name, text)
+    given = ((None, *_split(one)) for one in assignments)
+    for path, name, text in [*_from_files(files), *given]:
+        try:
+            _assign(found, values, name, text)
+        except UsageError as error:
+            error.path = path
+            raise
     return [_named(one, values[one.strategy_id]) for one in found]
 
 
@@ -200,8 +205,8 @@ def _split(assignment: str) -> tuple[str, str]:
     return name, text
 
 
-def _from_files(files: Iterable[Path]) -> Iterable[tuple[str, str]]:
-    """Yield names and texts: keys of the top level are for all, tables are for one id."""
+def _from_files(files: Iterable[Path]) -> Iterable[tuple[Path, str, str]]:
+    """Yield files, names and texts: keys of the top level are for all, tables are for one id."""
     for path in files:
         try:
             facts = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -218,7 +223,7 @@ def _from_files(files: Iterable[Path]) -> Iterable[tuple[str, str]]:
                         path=path, found=repr(one),
                     )  # fmt: skip
                 text = str(one).lower() if isinstance(one, bool) else str(one)
-                yield (key if name is None else f"{key}.{name}"), text
+                yield path, (key if name is None else f"{key}.{name}"), text
 
 
 def _assign(
@@ -226,10 +231,12 @@ def _assign(
 ) -> None:
     strategy_id, dot, own = name.rpartition(".")
     meant = [one for one in found if one.strategy_id == strategy_id or not dot]
+    if not found:
+        raise UsageError(f"a parameter {name!r}, but no strategy", expected="--strategy")
     if not meant:
         raise UsageError(
             f"no strategy has the id {strategy_id!r}",
-            expected=", ".join(one.strategy_id for one in found) or "--strategy",
+            expected=", ".join(one.strategy_id for one in found),
         )
     having = [one for one in meant if own in one.kind.declared]
     if not having:

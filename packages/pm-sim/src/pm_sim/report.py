@@ -52,7 +52,8 @@ class Verdict(NamedTuple):
 def verdict(engine: Engine | None, error: Exception | None) -> Verdict:
     """Judge a simulation; `engine` is None where not even the header was there."""
     if isinstance(error, CorruptEvents) and error.kind == "no_header" and not error.found:
-        return Verdict(ExitCode.USAGE, "the input is empty")
+        where = "the input" if error.path is None else str(error.path)
+        return Verdict(ExitCode.USAGE, f"{where} is empty")
     if isinstance(error, BundleError):
         return Verdict(ExitCode(error.exit_code), str(error))
     if isinstance(error, StrategyFailed):
@@ -151,6 +152,7 @@ def _lens(lens: Lens) -> dict[str, Any]:
     totals = lens.totals()
     marks = lens.marks()
     positions = {ids[token]: size for token, size in lens.ledger.positions_e6().items()}
+    days_e6 = lens.ledger.capital_days_e6(lens.books.now_ns)
     return {
         "intents": lens.intents.count,
         "final_hash": lens.intents.hexdigest(),
@@ -177,7 +179,8 @@ def _lens(lens: Lens) -> dict[str, Any]:
             "reserved_e6": totals.reserved_e6,
             "in_transit_e6": totals.in_transit_e6,
             "deposits_e6": totals.deposits_e6,
-            "capital_days_e6": lens.ledger.capital_days_e6(lens.books.now_ns),
+            "capital_days_e6": days_e6,
+            "pnl_per_capital_day_e6": totals.total_pnl_e6 * E6 // days_e6 if days_e6 else None,
             "unmarked_positions": sum(mark is None for mark in marks.values()),
         },
     }
@@ -260,11 +263,13 @@ def page(line: Mapping[str, Any]) -> Iterator[str]:
     yield f"intent hash {line['final_hash']}"
     for name, lens in line.get("lenses", {}).items():
         pnl = lens["pnl"]
+        rate = pnl["pnl_per_capital_day_e6"]
         yield (
             f"{name}: PnL {_usd(pnl['total_pnl_e6'])} "
             f"(clean {_usd(pnl['clean_pnl_e6'])}, tainted {_usd(pnl['tainted_pnl_e6'])}), "
             f"fees {_usd(pnl['fees_paid_e6'])}, {lens['fills']} fills, "
             f"{_usd(pnl['capital_days_e6'])} dollar-days tied up"
+            + ("" if rate is None else f", PnL {_usd(rate)} for each")
         )
         rejects = ", ".join(f"{reason} {count}" for reason, count in lens["rejects"].items())
         if rejects:

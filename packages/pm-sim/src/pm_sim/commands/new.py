@@ -1,6 +1,7 @@
 """pm-sim new: write a commented start of a strategy."""
 
 import argparse
+import keyword
 import re
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from pm_frames.command import ExitCode, UsageError
 from pm_frames.errors import WriteFailed
+from pm_sim import __all__ as public_names
 
 EPILOG = """\
 The class has the name of the file. It runs as it is, and it passes `pm-sim lint`.
@@ -58,6 +60,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def class_name(stem: str) -> str:
-    """Return what the class of a file is called: `my_edge` gives MyEdge, what cannot be a name gives Mine."""
+    """Return what the class of a file is called: `my_edge` gives MyEdge, what cannot be a name gives Mine.
+
+    Nor can what the file imports: `buy.py` with a class Buy could not buy any more.
+    """
     name = "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", stem))
-    return name if name.isidentifier() and name != "Strategy" else "Mine"
+    is_taken = keyword.iskeyword(name) or name in {*public_names, "Generator"}
+    return name if name.isidentifier() and not is_taken else "Mine"

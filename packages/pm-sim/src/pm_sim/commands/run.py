@@ -262,7 +262,7 @@ def settings_of(options: argparse.Namespace) -> "Settings":
         queue=QueueModel(options.queue),
         unheld=Unheld(options.sell_unheld),
         accepts_uncounted_sets=options.uncounted_sets == "accept",
-        merge_delay_ns=parse_duration(options.merge_delay),
+        merge_delay_ns=_duration(options.merge_delay, "--merge-delay"),
         limits=Limits(
             options.max_intents_global,
             options.max_intents_per_strategy,
@@ -275,6 +275,14 @@ def settings_of(options: argparse.Namespace) -> "Settings":
         on_error=OnError(options.on_strategy_error),
         lenses=(WORST, CENTRAL) if options.lens == "both" else (options.lens,),
     )
+
+
+def _duration(text: str, flag: str) -> int:
+    try:
+        return parse_duration(text)
+    except UsageError as error:
+        error.args = (f"{flag} is {error.args[0]}",)
+        raise
 
 
 def _usd(text: str | None, flag: str) -> Any:
