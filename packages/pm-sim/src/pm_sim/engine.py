@@ -6,7 +6,8 @@ reads raw slots, and makes of them only what somebody looks at.
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from pm_frames.continuity import State
@@ -15,7 +16,7 @@ from pm_frames.events.slots import SLOT
 from pm_sim.books import Books, Slot
 from pm_sim.facts import Facts
 from pm_sim.fixed import PxE6, SzE6
-from pm_sim.lens import NEVER, Lens
+from pm_sim.lens import NEVER, Lens, StrategyFailed
 from pm_sim.markets import Market, Markets
 from pm_sim.mask import Mask, doubts, suspects
 from pm_sim.orders import Fill
@@ -39,6 +40,15 @@ Make = Callable[[], Strategy]
 Told = tuple[Running, Any, Any, Lens]
 # Who is told settled tops of a token, who those from the middle of a batch, and its facts.
 Shown = tuple[Sequence[Told], Sequence[Told], TokenFacts | None]
+
+
+@contextmanager
+def _nobody_leaves() -> Iterator[None]:
+    """Make a failure of what would end the program without a word, such as `exit()` in a hook."""
+    try:
+        yield
+    except (SystemExit, GeneratorExit) as error:
+        raise StrategyFailed(f"a strategy has left the simulation by {error!r}") from error
 
 
 class _Settlement(NamedTuple):
@@ -116,7 +126,14 @@ class Engine:
     # -- the stream -----------------------------------------------------------------------------
 
     def run(self, blocks: Iterable[bytes | Event]) -> None:
-        """Take the stream as `EventReader.blocks` gives it; the first call starts the strategies."""
+        """Take the stream as `EventReader.blocks` gives it; the first call starts the strategies.
+
+        Raises `StrategyFailed`, and `CorruptEvents` if events are missing.
+        """
+        with _nobody_leaves():
+            self._run(blocks)
+
+    def _run(self, blocks: Iterable[bytes | Event]) -> None:
         for lens in self.lenses:
             lens.call("on_start")
         self._look()
@@ -139,6 +156,10 @@ class Engine:
                 "END names another last event", kind="bad_count", expected=end.seq, found=self.books.seq
             )  # fmt: skip
         self.end = end
+        with _nobody_leaves():
+            self._come_to_an_end(end)
+
+    def _come_to_an_end(self, end: End) -> None:
         self.advance(end.ts_recv_ns + 1)
         self.books.now_ns = max(self.books.now_ns, end.ts_recv_ns)
         late = [

@@ -119,6 +119,9 @@ class Exchange:
         self, order_id: int, token: int, side: Side, px_e6: PxE6, size_e6: SzE6, now_ns: int
     ) -> RejectReason | None:
         """Set aside what an order may need; return why it ends here if the account has not got it."""
+        if px_e6 < 0 or size_e6 < 0:
+            # Less than nothing would be set aside: cash or shares that are not there. The rest is the venue's to refuse.
+            return RejectReason.PRICE_RANGE if px_e6 < 0 else RejectReason.SIZE_DECIMALS
         ledger = self._ledger
         if side is SELL:
             return None if ledger.offer_shares(token, size_e6) else _NOT_HELD

@@ -306,7 +306,8 @@ class Lens:
                 due_ns=self.books.now_ns + self.settings.merge_delay_ns,
             )
         )
-        self._settled_on_chain(run, intent.tokens[0], intent.size_e6, done=done)
+        token = intent.tokens[0] if intent.tokens else -1
+        self._settled_on_chain(run, token, intent.size_e6, done=done)
 
     def _settled_on_chain(self, run: Running, token: int, size_e6: SzE6, *, done: bool) -> None:
         if done:

@@ -79,7 +79,10 @@ def _named(found: _Found, values: dict[str, int | str]) -> Named:
     def make() -> Strategy:
         return kind(**values)
 
-    strategy = make()
+    try:
+        strategy = make()
+    except Exception as error:
+        raise UsageError(f"the strategy {found.strategy_id!r} cannot be made: {error!r}") from error
     parameters = {name: getattr(strategy, name) for name in sorted(kind.declared)}
     return Named(found.strategy_id, make, found.source, parameters)
 
@@ -151,7 +154,7 @@ def _from_file(path: Path, name: str) -> tuple[type[Strategy], str]:
         raise MissingFile("no such strategy", path=path) from error
     try:
         module = _imported(path, f"pm_sim_user_{digest[:16]}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"a strategy that cannot be imported: {error!r}", path=path) from error
     kinds = {
         key: value

@@ -202,7 +202,7 @@ def checked(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
             and type(urgency) is Urgency
             and expires_ns is None
             and tif is not Tif.GTD
-            and (tag is None or (type(tag) is str and FORBIDDEN.isdisjoint(tag)))
+            and (tag is None or (type(tag) is str and tag.isascii() and FORBIDDEN.isdisjoint(tag)))
         ):
             return cast(Intent, intent)
     return _looked_at(intent, tokens)
@@ -212,6 +212,8 @@ def _looked_at(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
     kind = type(intent)
     if kind not in _INTEGERS:
         raise IntentError(f"{intent!r} is no intent")
+    if kind is Convert and not isinstance(intent.tokens, tuple | list):
+        raise IntentError(f"{intent.tokens!r} in Convert are no tokens")
     places = kind is Buy or kind is Sell
     named: tuple[Any, ...]
     values: tuple[Any, ...]
@@ -232,9 +234,14 @@ def _looked_at(intent: Any, tokens: Mapping[int, TokenFacts]) -> Intent:
         # A kind of integer that somebody has made is nowhere formatted in its own way.
         intent = kind(*map(int, intent[:3]), *intent[3:])
     tag = intent.tag
-    if tag is not None and not (isinstance(tag, str) and FORBIDDEN.isdisjoint(tag)):
+    if tag is not None and not (isinstance(tag, str) and _is_field(tag)):
         raise IntentError(f"the tag {tag!r} is no text without | and ends of lines")
     return cast(Intent, intent)
+
+
+def _is_field(tag: str) -> bool:
+    """Say whether a tag can stand in a line of the hash: half of a pair of UTF-16 cannot."""
+    return FORBIDDEN.isdisjoint(tag) and not any("\ud800" <= one <= "\udfff" for one in tag)
 
 
 def _check_terms(intent: Any) -> None:
