@@ -70,7 +70,8 @@ def test_a_sale_above_a_dollar_is_no_purchase_below_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "intent", [Convert(5, SIZE), Convert(None, SIZE), Buy(0, PRICE, SIZE, tag="\ud800")]  # type: ignore[arg-type]
+    "intent",
+    [Convert(5, SIZE), Convert(None, SIZE), Buy(0, PRICE, SIZE, tag="\ud800")],  # type: ignore[arg-type]
 )
 def test_what_is_no_intent_is_an_error_of_the_strategy(intent: Intent) -> None:
     run = only(simulate(BOOK, lambda: Script({1: [intent]}))).runs[0]
