@@ -10,9 +10,9 @@ from pm_frames.command import ExitCode, wants_json
 from pm_frames.errors import MissingFile
 
 EPILOG = """\
-The file is read, not run. Rules: outside (files, sockets, processes), clock, chance (draws without a seed, hashes
+The file is read, not run. Rules: outside (files, sockets, processes, prints), clock, chance (draws without a seed, hashes
 of texts), internals (anything of pm_sim that is not public), dynamic (eval and the like), state (what a hook was
-handed is written to), shared (state of the class: both lenses would share it), hook (a name or a number of
+handed is written to), shared (state of the class or of the file: both lenses would share it), hook (a name or a number of
 arguments that is never called), syntax.
 
   pm-sim lint mine.py

@@ -13,7 +13,7 @@ from pm_frames.errors import WriteFailed
 from pm_sim import __all__ as public_names
 
 EPILOG = """\
-The class has the name of the file. It runs as it is, and it passes `pm-sim lint`.
+The class has the name of the file, or is Mine where that cannot be. It runs as it is, and it passes `pm-sim lint`.
 
   pm-sim new mine.py
   pm-sim @last --strategy ./mine.py --param edge=0.02
