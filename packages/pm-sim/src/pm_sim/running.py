@@ -166,8 +166,8 @@ class Running:
         self.errors += 1
         if self.first_error is None:
             frames = traceback.extract_tb(error.__traceback__)
-            # The line of the strategy, not one of ours; no path of this machine.
-            ours = not frames or isinstance(error, IntentError)
+            # The line of the strategy, not one of ours, which the first frame is; no path of this machine.
+            ours = len(frames) < 2 or isinstance(error, IntentError)
             line = "" if ours else f", line {frames[-1].lineno} of {frames[-1].name}"
             self.first_error = f"{hook} at seq {seq}: {type(error).__name__}: {error}{line}"
 

@@ -1,0 +1,56 @@
+"""Runs of tops at their edges: what a stream may say though no venue does, and strategies that err or look back."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from simulated import simulate
+from streams import SHARE, walk
+from test_tops_run import Pieces
+
+from pm_frames.continuity import State
+from pm_frames.events import Flags, Settled
+from pm_sim import Strategy, SzE6
+from pm_sim.engine import Engine
+from pm_sim.intents import Timer
+from pm_sim.lens import NEVER
+from pm_sim.settings import CENTRAL, WORST
+
+BLOCK: Final = 64 * 100
+SIZE: Final = SzE6(10 * SHARE)
+FLAGS: Final = Flags(State.LIVE, Settled.SETTLED, batch_end=True).byte()
+
+
+def both(data: bytes, make: Callable[[], Strategy], **settings: Any) -> tuple[Engine, Engine]:
+    """Simulate in runs and one by one; what any venue and account tells must be the same."""
+    fast, slow = (
+        simulate(Pieces(data, BLOCK), make, engine={"runs_from_event": start}, **settings)
+        for start in (0, NEVER)
+    )
+    assert fast.books.tops == slow.books.tops
+    assert (fast.books.gates, fast.counts) == (slow.books.gates, slow.counts)
+    for one, other in zip(fast.lenses, slow.lenses, strict=True):
+        assert one.depth.taken == other.depth.taken
+        assert one.fills.hexdigest() == other.fills.hexdigest()
+        assert one.intents.hexdigest() == other.intents.hexdigest()
+        assert one.runs[0].first_error == other.runs[0].first_error
+        assert (one.rejects, one.totals()) == (other.rejects, other.totals())
+    return fast, slow
+
+
+class Lists(Strategy):
+    """Gives a list where there is something to do, which is no iterator."""
+
+    def on_top_of_book(self, ctx: Any, event: Any, market_state: Any, portfolio: Any) -> Any:
+        """Give one."""
+        return None if event.seq < 300 else [Timer(0)]
+
+
+@pytest.mark.parametrize("lenses", [(WORST,), (WORST, CENTRAL)])
+def test_an_error_that_no_line_of_the_strategy_raised_names_no_line(
+    lenses: tuple[str, ...],
+) -> None:
+    fast, _ = both(walk(4, 300, depth=False), Lists, lenses=lenses)
+    assert fast.lenses[0].runs[0].first_error == (
+        "on_top_of_book at seq 300: TypeError: 'list' object is not an iterator"
+    )
