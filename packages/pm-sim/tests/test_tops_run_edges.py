@@ -1,6 +1,6 @@
 """Runs of tops at their edges: what a stream may say though no venue does, and strategies that err or look back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
@@ -54,3 +54,42 @@ def test_an_error_that_no_line_of_the_strategy_raised_names_no_line(
     assert fast.lenses[0].runs[0].first_error == (
         "on_top_of_book at seq 300: TypeError: 'list' object is not an iterator"
     )
+
+
+class Tidies(Strategy):
+    """Leaves what it yields half done, and notes when that is at an end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[Any] = []
+
+    def on_top_of_book(
+        self, ctx: Any, event: Any, market_state: Any, portfolio: Any
+    ) -> Iterator[Any]:
+        """Yield nothing, or something and then nothing."""
+        self.notes.append(("top", event.seq))
+        try:
+            if event.seq % 9 == 0:
+                yield Timer(event.ts_recv_ns)
+            yield None
+        finally:
+            self.notes.append((ctx.seq, ctx.now_ns, ctx.market_state(event.token)))
+
+    def on_timer(self, ctx: Any, timer: Any, portfolio: Any) -> None:
+        """Note."""
+        self.notes.append(("timer", ctx.now_ns))
+
+
+@pytest.mark.parametrize("lenses", [(WORST,), (WORST, CENTRAL)])
+def test_what_a_hook_leaves_half_done_ends_before_the_next_hook_is_called(
+    lenses: tuple[str, ...],
+) -> None:
+    engines = both(walk(4, 300, depth=False), Tidies, lenses=lenses)
+    fast, slow = ([lens.runs[0].strategy for lens in engine.lenses] for engine in engines)
+    for one, other in zip(fast, slow, strict=True):
+        assert isinstance(one, Tidies)
+        assert isinstance(other, Tidies)
+        assert one.notes == other.notes
+        tops = [at for at, note in enumerate(one.notes) if note[0] == "top"]
+        assert len(tops) == 600
+        assert all(one.notes[at][1] == one.notes[at + 1][0] for at in tops)

@@ -183,8 +183,7 @@ class Engine:
     def each(self, block: bytes) -> None:  # noqa: C901 -- the hot loop: every call costs 5 %
         """Take slots without payloads one by one."""
         books, shown, make = self.books, self.shown, tuple.__new__
-        tops, level = books.tops, books.level
-        none = NONE
+        tops, level, none = books.tops, books.level, NONE
         gates, tellers = books.gates, [lens.depth.told for lens in self.lenses]
         due = self.due_ns
         for slot in SLOT.iter_unpack(block):
@@ -228,6 +227,7 @@ class Engine:
                         continue
                     if first is not None:
                         due = self.driven(lens, run, intents, first)
+                    intents = None  # what a generator still has to do is done now
             elif kind == _LEVEL:
                 level(slot)
                 if self._depth_lenses:

@@ -251,6 +251,7 @@ class TopsRuns:
                     happened = True
                     self._stamp(slot)
                     self._engine.driven(lens, run, intents, first)
+                intents = None  # as in `Engine.each`
             if happened:
                 return True
         return False
@@ -276,6 +277,7 @@ class TopsRuns:
                 self._stamp(slot)
                 self._engine.driven(lens, run, intents, first)
                 return True
+            intents = None
         return False
 
     # -- the books ------------------------------------------------------------------------------
