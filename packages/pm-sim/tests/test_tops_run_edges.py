@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
-from simulated import simulate
-from streams import SHARE, walk
+from simulated import Script, only, simulate
+from streams import CENT, MS, NO, SHARE, YES, Stream, walk
 from test_tops_run import Pieces
 
 from pm_frames.continuity import State
-from pm_frames.events import Flags, Settled
-from pm_sim import Strategy, SzE6
+from pm_frames.events import Flags, Kind, Settled
+from pm_sim import Buy, PxE6, Strategy, SzE6
 from pm_sim.engine import Engine
 from pm_sim.intents import Timer
 from pm_sim.lens import NEVER
@@ -93,3 +93,48 @@ def test_what_a_hook_leaves_half_done_ends_before_the_next_hook_is_called(
         tops = [at for at, note in enumerate(one.notes) if note[0] == "top"]
         assert len(tops) == 600
         assert all(one.notes[at][1] == one.notes[at + 1][0] for at in tops)
+
+
+def test_a_token_may_have_any_number() -> None:
+    stream = Stream(depth=False).market()
+    high = 3_000_000_000
+    stream.writer.define_token(high, "high", ts_recv_ns=stream.now)
+    for _ in range(200):
+        stream.mirrored({40: 50}, {50: 50})
+        if stream.seq % 100 == 0:
+            stream.book(high, {40: 50}, {50: 50})
+    fast, _ = both(
+        stream.end(), lambda: Script({50: [Buy(high, PxE6(50 * CENT), SIZE)]}), latency_ns=60 * MS
+    )
+    assert only(fast).counts["taker_fills"] == 1
+    assert high in fast.books.gates
+
+
+def test_no_price_of_a_trade_makes_a_top_of_it() -> None:
+    stream = Stream(depth=False).market()
+    for number in range(200):
+        if number < 100:
+            stream.mirrored({40: 50}, {50: 50})
+        else:
+            stream.book(NO, {50: 50}, {60: 50})
+            stream.event(Kind.TRADE, YES, bid_px_e6=-(1 << 31), bid_sz_e6=SHARE, ask_px_e6=0)
+    order = Buy(YES, PxE6(50 * CENT), SIZE)
+    fast, _ = both(stream.end(), lambda: Script({50: [order]}), latency_ns=MS)
+    assert only(fast).counts["taker_fills"] == 1
+    assert fast.books.tops[YES][10] == Kind.TOB
+
+
+def test_an_ask_below_none_says_nothing_of_what_was_taken() -> None:
+    stream = Stream(depth=False).market()
+    for number in range(200):
+        stream.mirrored({40: 50}, {50: 50})
+        if number > 100:
+            stream.event(
+                Kind.TOB, NO, bid_px_e6=50 * CENT, bid_sz_e6=0, ask_px_e6=-5, flags=FLAGS
+            )  # fmt: skip
+            break
+    for _ in range(100):
+        stream.book(YES, {40: 50}, {50: 50})
+    order = Buy(YES, PxE6(50 * CENT), SIZE)
+    fast, _ = both(stream.end(), lambda: Script({50: [order]}), latency_ns=MS, lenses=(WORST,))
+    assert NO in only(fast).depth.taken

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pm_frames.events import Kind, Settled
+from pm_frames.events import NONE, Kind, Settled
 from pm_frames.events.slots import SETTLED_SHIFT, SLOT, SLOT_BYTES
 from pm_sim.books import Slot
 from pm_sim.views import MarketState, TopOfBook
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 RUN_SLOTS_MIN: Final = 64  # of fewer the columns cost more than they spare
 BUSY_SLOTS: Final = 48  # something comes of more than one in so many: then each is looked at anyway
 ALONE_SLOTS: Final = (64, 1 << 16)  # that are then looked at by themselves: at first, and at most
+TOKENS_MAX: Final = 1 << 20  # of the tables; streams number tokens from 0, but nothing says that they must
 # Of kind and flags together: what says that a slot is a top, and one that is settled or not stated.
 _UNSETTLED: Final = (Settled.UNSETTLED << SETTLED_SHIFT) << 8
 _TOP_BITS: Final = 0xFF | _UNSETTLED
 # What is known of a token: that it has been asked who is shown it, and whether there is somebody.
 _ASKED, _SHOWN, _SHOWN_EARLY = 1, 2, 4
-# Each bid is higher and each ask lower: 2^32 - 1 stands for none.
-_NO_GATE: Final = -(1 << 31), 1 << 32
+# Each bid is higher and each ask lower, also 2^32 - 1, which stands for none.
+_NO_GATE: Final = -(1 << 32), 1 << 32
 _NOT_ASKED: Final = (), (), None
 _HALF: Final = (1 << 32) - 1
 _make: Any = tuple.__new__
@@ -118,7 +119,8 @@ class TopsRuns:
             self._shown = memoryview(slots[is_shown].tobytes())
         if runs:
             self._block, self._seq, self._stamps = block, memoryview(seq), memoryview(stamps)
-            self._bids, self._asks = low.view(np.int64) >> 32, (high & _HALF).view(np.int64)
+            self._bids, self._asks = low.view(np.int64) >> 32, (high << 32).view(np.int64) >> 32
+            self._asks[self._asks == NONE] = _HALF
             self._places, self._all = np.flatnonzero(is_shown), np.arange(size)
             states = kinds >> 8 & 7
             self._state = int(states[0]) if (states == states[0]).all() else None
@@ -156,7 +158,7 @@ class TopsRuns:
             return known
         for place in np.unique(places[known == 0]).tolist():
             told, early, facts = engine.shown.get(place - 1, _NOT_ASKED)
-            if facts is not None:
+            if facts is not None and place <= TOKENS_MAX:
                 if place >= len(self._known) - 1:
                     self._grow(2 * place)
                 self._known[place] = (
@@ -337,8 +339,9 @@ class TopsRuns:
             return
         for place in self._gated:
             self._gate_bids[place], self._gate_asks[place] = _NO_GATE
-        self._gated, self._regated = [token + 1 for token in books.gates], books.regated
+        gates = {token + 1: gate for token, gate in books.gates.items() if token < TOKENS_MAX}
+        self._gated, self._regated = list(gates), books.regated
         if max(self._gated, default=0) >= len(self._known) - 1:
             self._grow(2 * max(self._gated))
-        for place, gate in zip(self._gated, books.gates.values(), strict=True):
+        for place, gate in gates.items():
             self._gate_bids[place], self._gate_asks[place] = gate
