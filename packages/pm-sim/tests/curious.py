@@ -19,6 +19,8 @@ FRESH: Final = Freshness(max_age_ns=20 * MS, max_skew_ns=5 * MS)
 class Curious(Strategy):
     """Notes what it is told and what it can ask, and acts, raises and says nothing by chance."""
 
+    looks_one_in = 6
+
     def __init__(self, seed: int, acts_one_in: int, raises_one_in: int) -> None:
         super().__init__()
         self.chance = Random(seed)
@@ -50,7 +52,7 @@ class Curious(Strategy):
         assert all(isinstance(one, tuple) for one in told)
         self.in_runs += ctx._world._world.books.behind is not None
         self.notes.append(repr((type(told[0]).__name__, told[:-1], told[-1][:3])))
-        if not self.chance.randrange(6):
+        if not self.chance.randrange(self.looks_one_in):
             self.look(ctx)
 
     def look(self, ctx: Any) -> None:
@@ -127,6 +129,17 @@ class OfSome(Curious):
         return bool(facts.token % 2)
 
 
+class Seldom(Curious):
+    """Asks for so little that it is told most in runs."""
+
+    looks_one_in = 60
+
+    def looks(self, ctx: Any) -> Any:
+        """A generator that yields nothing, and asks for nothing."""
+        if self.chance.randrange(2) > 1:
+            yield
+
+
 class Unsure(Curious):
     """Cannot say whether it wants a token."""
 
@@ -165,4 +178,4 @@ class Rests(Curious):
         yield Buy(event.token, PxE6(max(CENT, event.bid_px_e6)), SIZE, tif=Tif.GTC)
 
 
-KINDS: Final = (*[Curious] * 4, OfSome, Unsure, Early, Deep, Hears, Rests)
+KINDS: Final = (*[Curious] * 3, *[Seldom] * 3, OfSome, Unsure, Early, Deep, Hears, Rests)

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any, Final
 
 import pytest
-from curious import KINDS, MARKETS, SIZE, Curious, Deep
+from curious import KINDS, MARKETS, SIZE, Curious, Deep, Seldom
 from hypothesis import given
 from hypothesis import strategies as st
 from simulated import Script, only, script, simulate
@@ -267,7 +267,7 @@ def test_tops_of_a_plain_stream_are_told_in_runs_unless_something_comes_of_most(
 ) -> None:
     data = Pieces(walk(3, 400, depth=False, markets=2), AT_MOST)
     engine = simulate(
-        data, lambda: Curious(1, acts_one_in, 0), lenses=lenses, latency_ns=9 * MS, engine=AT_ONCE
+        data, lambda: Seldom(1, acts_one_in, 0), lenses=lenses, latency_ns=9 * MS, engine=AT_ONCE
     )
     for lens in engine.lenses:
         strategy = lens.runs[0].strategy

@@ -43,7 +43,7 @@ class Books:
         # What lenses have taken: of each the highest bid and the lowest ask by token, and of all together.
         self.nearest: list[dict[int, tuple[int, int]]] = []
         self.gates: dict[int, tuple[int, int]] = {}
-        self.regated = 0  # how often one of those has changed
+        self.regated: set[int] = set()  # tokens of which that has changed, for `tops_run` to empty
         # What brings the books up to the top that is being told, while tops are told ahead of them.
         self.behind: Callable[[], None] | None = None
         self._broken: dict[int, int] = {}  # event after which a book must be told anew
@@ -97,7 +97,7 @@ class Books:
 
     def regate(self, token: int) -> None:
         """Find the gate of a token anew: a top that is better than it says nothing of what was taken."""
-        self.regated += 1
+        self.regated.add(token)
         found = [of[token] for of in self.nearest if token in of]
         if found:
             self.gates[token] = max(bid for bid, _ in found), min(ask for _, ask in found)

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 RUN_SLOTS_MIN: Final = 64  # of fewer the columns cost more than they spare
 BUSY_SLOTS: Final = 48  # something comes of more than one in so many: then each is looked at anyway
 ALONE_SLOTS: Final = (64, 1 << 16)  # that are then looked at by themselves: at first, and at most
-TOKENS_MAX: Final = 1 << 20  # of the tables; streams number tokens from 0, but nothing says that they must
+ASKING_SLOTS: Final = (
+    16  # if somebody looks at the books at more than one in so many, each is looked at as well
+)
+TRIED_SLOTS: Final = 512  # that are shown before it is seen who asks
+FEW_SLOTS: Final = 24  # the books learn of fewer sooner without columns
+TOKENS_MAX: Final = (
+    1 << 20
+)  # of the tables; streams number tokens from 0, but nothing says that they must
 # Of kind and flags together: what says that a slot is a top, and one that is settled or not stated.
 _UNSETTLED: Final = (Settled.UNSETTLED << SETTLED_SHIFT) << 8
 _TOP_BITS: Final = 0xFF | _UNSETTLED
@@ -51,8 +58,6 @@ class TopsRuns:
         self._gate_bids = np.full(2, _NO_GATE[0], np.int64)
         self._gate_asks = np.full(2, _NO_GATE[1], np.int64)
         self._choices = -1  # of the engine, that `_known` is of
-        self._gated: list[int] = []
-        self._regated = -1  # of the books, that the gates are of
         # Of the block: columns, the slots that are shown, and where they are in it.
         self._block = b""
         self._seq = self._stamps = memoryview(b"")
@@ -68,6 +73,7 @@ class TopsRuns:
         self._left: Any = iter(())
         self._stop = 0
         self._taken = 0
+        self._looks = 0  # how often somebody has looked at them
 
     def take(self, block: bytes) -> None:
         """Take a block: runs of tops here, all else one by one."""
@@ -77,8 +83,8 @@ class TopsRuns:
             at = start
             while stop - at >= RUN_SLOTS_MIN and engine.choices == self._choices:
                 if not self._left_alone:
-                    at = self._tell(at, stop)
-                    if at == stop:
+                    begun, at = at, self._tell(at, stop)
+                    if at == stop and not self._is_asked(at - begun):
                         self._alone = ALONE_SLOTS[0]
                         break
                     self._left_alone = self._alone
@@ -187,6 +193,7 @@ class TopsRuns:
         is_one = len(engine.groups) == 1 and self._state is not None
         show = self._show_one if is_one else self._show
         last_ns, begun, stops, told = stamps[stop - 1], at, 0, self._index(at)
+        self._looks = 0
         self._taken, self._left, self._stop = at, iter(()), told
         engine.books.behind = self.catch_up
         try:
@@ -197,12 +204,16 @@ class TopsRuns:
                     engine.advance(stamp)
                 stops += 1
                 is_busy = stops * BUSY_SLOTS > at - begun + 4 * BUSY_SLOTS
-                if is_busy or not self._is_quiet():
+                if is_busy or self._is_asked(at - begun) or not self._is_quiet():
                     break
                 end = stop
                 if last_ns > engine.due_ns:
                     end = bisect_right(stamps, engine.due_ns, at, stop)
-                self._stop = last = self._index(end)
+                last = self._index(end)
+                if last > told + TRIED_SLOTS:
+                    last = told + TRIED_SLOTS
+                    end = int(self._places[last - 1]) + 1
+                self._stop = last
                 self._left = SLOT.iter_unpack(self._shown[SLOT_BYTES * told : SLOT_BYTES * last])
                 if show(self._left):
                     told = last - self._left.__length_hint__()
@@ -221,6 +232,9 @@ class TopsRuns:
         """Return how many slots are shown before one of the block."""
         places = self._places
         return at if len(places) == len(self._all) else int(places.searchsorted(at))
+
+    def _is_asked(self, slots: int) -> bool:
+        return self._looks * ASKING_SLOTS > slots + 4 * ASKING_SLOTS
 
     def _is_quiet(self) -> bool:
         engine = self._engine
@@ -291,8 +305,10 @@ class TopsRuns:
     def catch_up(self) -> None:
         """Let the books know the top that is being told, and what came before it."""
         told = self._stop - self._left.__length_hint__()
-        if told:
-            self._take_to(int(self._places[told - 1]) + 1)
+        stop = int(self._places[told - 1]) + 1 if told else 0
+        if stop > self._taken:
+            self._looks += 1
+            self._take_to(stop)
 
     def _take_to(self, stop: int) -> None:
         """Let the books know the slots of the block before this one."""
@@ -300,6 +316,9 @@ class TopsRuns:
         if start >= stop:
             return
         self._taken = stop
+        if stop - start < FEW_SLOTS:
+            self._take_few(self._block[SLOT_BYTES * start : SLOT_BYTES * stop])
+            return
         if self._trades is not None:
             trades = int(np.count_nonzero(self._trades[start:stop]))
             if trades:
@@ -315,6 +334,22 @@ class TopsRuns:
                 tops[slot[6]] = slot
         books.seq, books.now_ns = slot[:2]  # of the last of them all
 
+    def _take_few(self, slots: bytes) -> None:
+        engine, books = self._engine, self._engine.books
+        tops, gates = books.tops, books.gates
+        for slot in SLOT.iter_unpack(slots):
+            token = slot[6]
+            if slot[10] != Kind.TOB:
+                engine.counts["trade"] += 1
+                continue
+            tops[token] = slot
+            if token in gates:
+                bid, ask = gates[token]
+                if not (slot[7] > bid and NONE != slot[8] < ask):
+                    for lens in engine.lenses:
+                        lens.depth.told(slot)
+        books.seq, books.now_ns = slot[:2]
+
     def _judge(self, start: int, stop: int) -> None:
         """Let tops say what has become of what was taken: those that are not better than all of it."""
         books, at = self._engine.books, start
@@ -329,19 +364,16 @@ class TopsRuns:
                 books.tops[slot[6]] = slot
                 for lens in self._engine.lenses:
                     lens.depth.told(slot)
-                if books.regated != self._regated:
+                if books.regated:
                     at = begun + place + 1
                     break
 
     def _take_gates(self) -> None:
         books = self._engine.books
-        if self._regated == books.regated:
-            return
-        for place in self._gated:
-            self._gate_bids[place], self._gate_asks[place] = _NO_GATE
-        gates = {token + 1: gate for token, gate in books.gates.items() if token < TOKENS_MAX}
-        self._gated, self._regated = list(gates), books.regated
-        if max(self._gated, default=0) >= len(self._known) - 1:
-            self._grow(2 * max(self._gated))
-        for place, gate in gates.items():
-            self._gate_bids[place], self._gate_asks[place] = gate
+        for token in books.regated:
+            if token < TOKENS_MAX:
+                if token + 1 >= len(self._known) - 1:
+                    self._grow(2 * token + 2)
+                gate = books.gates.get(token, _NO_GATE)
+                self._gate_bids[token + 1], self._gate_asks[token + 1] = gate
+        books.regated.clear()
