@@ -23,14 +23,10 @@ if TYPE_CHECKING:
 RUN_SLOTS_MIN: Final = 64  # of fewer the columns cost more than they spare
 BUSY_SLOTS: Final = 48  # something comes of more than one in so many: then each is looked at anyway
 ALONE_SLOTS: Final = (64, 1 << 16)  # that are then looked at by themselves: at first, and at most
-ASKING_SLOTS: Final = (
-    16  # if somebody looks at the books at more than one in so many, each is looked at as well
-)
-TRIED_SLOTS: Final = 512  # that are shown before it is seen who asks
+ASKING_SLOTS: Final = 16  # so it is where somebody looks at the books of more than one in so many
+TRIED_SLOTS: Final = 512  # that are shown before it is seen who looks
 FEW_SLOTS: Final = 24  # the books learn of fewer sooner without columns
-TOKENS_MAX: Final = (
-    1 << 20
-)  # of the tables; streams number tokens from 0, but nothing says that they must
+TOKENS_MAX: Final = 1 << 20  # of the tables: streams count tokens from 0, but need not
 # Of kind and flags together: what says that a slot is a top, and one that is settled or not stated.
 _UNSETTLED: Final = (Settled.UNSETTLED << SETTLED_SHIFT) << 8
 _TOP_BITS: Final = 0xFF | _UNSETTLED
