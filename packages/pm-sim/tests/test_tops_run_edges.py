@@ -16,7 +16,7 @@ from pm_sim.intents import Timer
 from pm_sim.lens import NEVER
 from pm_sim.settings import CENTRAL, WORST
 
-BLOCK: Final = 64 * 100
+BLOCK: Final = 64 * 260
 SIZE: Final = SzE6(10 * SHARE)
 FLAGS: Final = Flags(State.LIVE, Settled.SETTLED, batch_end=True).byte()
 

@@ -34,6 +34,7 @@ _TRADE: Final = int(Kind.TRADE)
 _NAMES: Final = {int(kind): kind.name.lower() for kind in Kind}
 _SETTLED_BITS: Final = 0x18
 _UNSETTLED: Final = Settled.UNSETTLED << 3
+RUNS_FROM_EVENT: Final = 1 << 19  # about what loading numpy takes, until then
 BOOK_ONLY: Final = "book-only"  # a profile that leaves out what breaks a book
 
 Make = Callable[[], Strategy]
@@ -69,12 +70,12 @@ class Engine:
         mask: Mask | None = None,
         resolutions: Iterable[Resolution] = (),
         tell_fill: Callable[[Lens, Fill], object] | None = None,
-        runs_from_event: int = 1 << 15,
+        runs_from_event: int = RUNS_FROM_EVENT,
     ) -> None:
         """`strategies`: id, and what makes one of them; each lens gets its own.
 
         `runs_from_event`: after so many events runs of tops are looked at together (`tops_run`), where numpy is
-        installed and the stream tells tops alone. It gives the same; loading it takes a tenth of a second.
+        installed and the stream tells tops alone. It gives the same; loading it takes a tenth to a third of a second.
         """
         self.header = header
         self.settings = settings

@@ -6,7 +6,7 @@ shown one after the other, and the books learn of them when somebody looks. It n
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,7 +20,8 @@ from pm_sim.views import MarketState, TopOfBook
 if TYPE_CHECKING:
     from pm_sim.engine import Engine
 
-RUN_SLOTS_MIN: Final = 64  # of fewer the columns cost more than they spare
+BLOCK_SLOTS_MIN: Final = 256  # of fewer the columns cost more than they spare
+RUN_SLOTS_MIN: Final = 64  # of fewer what is done for each costs more than it spares
 BUSY_SLOTS: Final = 48  # something comes of more than one in so many: then each is looked at anyway
 ALONE_SLOTS: Final = (64, 1 << 16)  # that are then looked at by themselves: at first, and at most
 ASKING_SLOTS: Final = 16  # so it is where somebody looks at the books of more than one in so many
@@ -100,7 +101,7 @@ class TopsRuns:
         a batch that is shown.
         """
         size = len(block) // SLOT_BYTES
-        if size < RUN_SLOTS_MIN:
+        if size < BLOCK_SLOTS_MIN:
             return []
         if self._left_alone >= size:
             self._left_alone -= size
@@ -323,9 +324,14 @@ class TopsRuns:
             self._judge(start, stop)
         last, owners, places = self._last, self._owners[start:stop], self._all[start:stop]
         last[owners] = places  # of equal ones the last stays
+        latest = places[last.take(owners) == places].tolist()
         block, tops, unpack_from = self._block, books.tops, SLOT.unpack_from
-        for place in places[last.take(owners) == places].tolist():
-            slot = unpack_from(block, SLOT_BYTES * place)
+        slots: Iterable[Slot]
+        if 3 * len(latest) > stop - start:  # so many are sooner taken one after the other
+            slots = SLOT.iter_unpack(block[SLOT_BYTES * start : SLOT_BYTES * stop])
+        else:
+            slots = (unpack_from(block, SLOT_BYTES * place) for place in latest)
+        for slot in slots:
             if slot[10] == Kind.TOB:
                 tops[slot[6]] = slot
         books.seq, books.now_ns = slot[:2]  # of the last of them all

@@ -218,12 +218,15 @@ def engine_of(
     stats: "CallbackStats | None" = None,
 ) -> "tuple[Engine, Asked]":
     """Make the engine for a stream, with the mask of its run. Raises what reading the mask raises."""
-    from pm_sim.engine import Engine
+    from pm_frames.events.slots import SLOT_BYTES
+    from pm_sim.engine import RUNS_FROM_EVENT, Engine
     from pm_sim.mask import read_mask
 
     if options.mask is not None:
         run_id = reader.header.facts.get("run_id")
         asked = asked._replace(mask=read_mask(options.mask, run_id))
+    path, long_bytes = reader.path, RUNS_FROM_EVENT * SLOT_BYTES
+    is_long = path is not None and path.stat().st_size >= long_bytes
     engine = Engine(
         reader.header,
         settings,
@@ -237,6 +240,7 @@ def engine_of(
         mask=asked.mask,
         resolutions=() if asked.resolutions is None else asked.resolutions.settled,
         tell_fill=tell_fill,
+        runs_from_event=0 if is_long else RUNS_FROM_EVENT,
     )
     return engine, asked
 
