@@ -99,12 +99,12 @@ def test_a_token_may_have_any_number() -> None:
     stream = Stream(depth=False).market()
     high = 3_000_000_000
     stream.writer.define_token(high, "high", ts_recv_ns=stream.now)
-    for _ in range(200):
+    for _ in range(600):
         stream.mirrored({40: 50}, {50: 50})
         if stream.seq % 100 == 0:
             stream.book(high, {40: 50}, {50: 50})
     fast, _ = both(
-        stream.end(), lambda: Script({50: [Buy(high, PxE6(50 * CENT), SIZE)]}), latency_ns=60 * MS
+        stream.end(), lambda: Script({650: [Buy(high, PxE6(50 * CENT), SIZE)]}), latency_ns=60 * MS
     )
     assert only(fast).counts["taker_fills"] == 1
     assert high in fast.books.gates
@@ -112,29 +112,87 @@ def test_a_token_may_have_any_number() -> None:
 
 def test_no_price_of_a_trade_makes_a_top_of_it() -> None:
     stream = Stream(depth=False).market()
-    for number in range(200):
-        if number < 100:
+    for number in range(800):
+        if number < 400:
             stream.mirrored({40: 50}, {50: 50})
         else:
             stream.book(NO, {50: 50}, {60: 50})
             stream.event(Kind.TRADE, YES, bid_px_e6=-(1 << 31), bid_sz_e6=SHARE, ask_px_e6=0)
     order = Buy(YES, PxE6(50 * CENT), SIZE)
-    fast, _ = both(stream.end(), lambda: Script({50: [order]}), latency_ns=MS)
+    fast, _ = both(stream.end(), lambda: Script({600: [order]}), latency_ns=MS)
     assert only(fast).counts["taker_fills"] == 1
     assert fast.books.tops[YES][10] == Kind.TOB
 
 
 def test_an_ask_below_none_says_nothing_of_what_was_taken() -> None:
     stream = Stream(depth=False).market()
-    for number in range(200):
+    for number in range(400):
         stream.mirrored({40: 50}, {50: 50})
-        if number > 100:
+        if number > 300:
             stream.event(
                 Kind.TOB, NO, bid_px_e6=50 * CENT, bid_sz_e6=0, ask_px_e6=-5, flags=FLAGS
             )  # fmt: skip
             break
-    for _ in range(100):
+    for _ in range(400):
         stream.book(YES, {40: 50}, {50: 50})
     order = Buy(YES, PxE6(50 * CENT), SIZE)
-    fast, _ = both(stream.end(), lambda: Script({50: [order]}), latency_ns=MS, lenses=(WORST,))
+    fast, _ = both(stream.end(), lambda: Script({550: [order]}), latency_ns=MS, lenses=(WORST,))
     assert NO in only(fast).depth.taken
+
+
+class Asks(Script):
+    """Follows a script, and asks at every top."""
+
+    def on_top_of_book(self, ctx: Any, event: Any, market_state: Any, portfolio: Any) -> Any:
+        """Ask, and do what is planned."""
+        assert ctx.market_state(event.token) == market_state
+        return super().on_top_of_book(ctx, event, market_state, portfolio)
+
+
+@pytest.mark.parametrize("kind", [Script, Asks])
+@pytest.mark.parametrize(
+    ("lens", "then", "forgets"),
+    [
+        (WORST, ({40: 50}, {}), True),  # a book without asks: the level is gone
+        (WORST, ({40: 50}, {50: 60}), False),
+        (CENTRAL, ({40: 50}, {50: 60}), True),
+        (CENTRAL, ({40: 50}, {50: 50}), False),
+        (CENTRAL, ({40: 50}, {49: 60}), False),  # what is behind the best is not seen
+        (WORST, ({40: 50}, {51: 60}), True),
+    ],
+)
+def test_one_top_in_a_long_run_says_what_became_of_what_was_taken(
+    kind: type[Script], lens: str, then: tuple[dict[int, int], dict[int, int]], forgets: bool
+) -> None:
+    stream = Stream(depth=False).market()
+    for number in range(600):
+        book: tuple[dict[int, int], dict[int, int]] = ({40: 50}, {50: 50})
+        if number >= 400:
+            book = then if number == 400 else ({40: 50}, {49: 50})  # which says nothing of 50
+        stream.mirrored(*book)
+    order = Buy(YES, PxE6(50 * CENT), SIZE)
+    fast, _ = both(stream.end(), lambda: kind({700: [order]}), latency_ns=MS, lenses=(lens,))
+    assert only(fast).counts["taker_fills"] == 1
+    assert bool(only(fast).depth.taken) is not forgets
+
+
+class Counts(Strategy):
+    """Counts what it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[int] = []
+
+    def on_top_of_book(self, ctx: Any, event: Any, market_state: Any, portfolio: Any) -> None:
+        """Count."""
+        self.shown.append(event.seq)
+
+
+@pytest.mark.parametrize("lenses", [(WORST,), (WORST, CENTRAL)])
+def test_every_top_of_a_very_long_run_is_shown_once(lenses: tuple[str, ...]) -> None:
+    data = walk(4, 3000, depth=False)
+    engine = simulate(Pieces(data, 64 * 2000), Counts, engine={"runs_from_event": 0}, lenses=lenses)
+    for lens in engine.lenses:
+        strategy = lens.runs[0].strategy
+        assert isinstance(strategy, Counts)
+        assert strategy.shown == list(range(1, 6001))
