@@ -217,7 +217,9 @@ def test_who_is_shown_a_token_is_asked_again_when_its_market_is_stated_anew(
     ticks = (CENT, CENT // 10, CENT)
     for tick in ticks:
         stream.market(tick_size_e6=tick)
-        for _ in range(400):
+        for number in range(400):
+            if number == 200:
+                stream.market(1)  # ends a block: from here on it is known who is shown what
             stream.mirrored({40: 50}, {50: 50})
     engine = simulate(
         Pieces(stream.end(), 64 * 2500), OfTick, engine={"runs_from_event": 0}, lenses=lenses
