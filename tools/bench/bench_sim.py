@@ -139,7 +139,7 @@ def simulated(path: Path, make: Callable[[], Strategy], lenses: tuple[str, ...])
             reader.header,
             Settings(order_latency=latency, cancel_latency=latency, lenses=lenses),
             [("bench", make)],
-            runs_from_event=0,  # as the program has it for a file of this size
+            runs_from_event=0,  # as the program has it for a file twice as long
         )
         engine.run(reader.blocks())
         assert reader.end is not None

@@ -34,7 +34,7 @@ _TRADE: Final = int(Kind.TRADE)
 _NAMES: Final = {int(kind): kind.name.lower() for kind in Kind}
 _SETTLED_BITS: Final = 0x18
 _UNSETTLED: Final = Settled.UNSETTLED << 3
-RUNS_FROM_EVENT: Final = 1_000_000  # until then loading numpy takes more than it spares
+RUNS_FROM_EVENT: Final = 2_000_000  # until then loading numpy takes more than it spares
 BOOK_ONLY: Final = "book-only"  # a profile that leaves out what breaks a book
 
 Make = Callable[[], Strategy]
