@@ -259,20 +259,21 @@ def test_an_order_that_begins_to_rest_in_a_run_hears_the_trades_of_it() -> None:
 
 
 @pytest.mark.parametrize("state", [State.UNKNOWN, State.PLANNED_CHANGE])
-def test_each_top_is_shown_in_its_own_state(state: State) -> None:
+@pytest.mark.parametrize("tops", [range(900, 901), range(1200)], ids=["one", "all"])
+def test_each_top_is_shown_in_its_own_state(state: State, tops: range) -> None:
     stream = Stream(depth=False).market()
-    for number in range(600):
-        stream.mirrored({40: 50}, {50: 50})
-        if number == 450:
-            flags = Flags(state, Settled.SETTLED, batch_end=True).byte()
-            stream.event(Kind.TOB, YES, bid_px_e6=CENT, ask_px_e6=50 * CENT, flags=flags)
+    for number in range(1200):
+        stream.now += MS
+        told = state if number in tops else State.LIVE
+        flags = Flags(told, Settled.SETTLED, batch_end=True).byte()
+        stream.event(Kind.TOB, YES, bid_px_e6=40 * CENT, ask_px_e6=50 * CENT, flags=flags)
 
     class States(Strategy):
-        """Compares the state of a top with what its flags say."""
+        """Compares the state of a top with what it was told with."""
 
         def on_top_of_book(self, ctx: Any, event: Any, market_state: Any, portfolio: Any) -> None:
             """Compare."""
-            expected = state if event.bid_px_e6 == CENT else State.LIVE
+            expected = state if event.seq - 1 in tops else State.LIVE
             assert (event.state, market_state.state) == (expected, expected)
 
     fast, _ = both(stream.end(), States)
