@@ -296,6 +296,17 @@ def test_a_print_that_may_be_told_twice_counts_once_for_who_doubts(
     assert drained(YES, 45, 10, NONE, bought=False) == 10
 
 
+def test_an_order_that_rests_between_two_prints_of_a_trade_is_not_moved_by_the_second(
+    new_scene: NewScene,
+) -> None:
+    scene = new_scene(replace(QUEUE, doubts_prints=True))
+    scene.book(YES, {40: 100}, {50: 1000})
+    assert scene.trade(YES, 45, 900, bought=False, stamp_ns=7) == []
+    scene.order(YES, BUY, 45, 500, tif=Tif.GTC)
+    assert scene.trade(NO, 55, 900, bought=True, stamp_ns=7) == []
+    assert told(scene.trade(NO, 55, 900, bought=True, stamp_ns=8)) == [("fill", 45, 500)]
+
+
 def test_a_trade_past_our_price_went_through_us(new_scene: NewScene) -> None:
     scene = new_scene(QUEUE)
     scene.book(YES, {45: 800}, {50: 1000})

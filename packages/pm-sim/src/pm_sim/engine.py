@@ -91,7 +91,6 @@ class Engine:
         self.counts: Counter[str] = Counter()
         self.due_ns = NEVER
         self.is_waiting = False  # orders for the end of a batch, or strategies for depth
-        self.hears_trades = False  # whether somebody or something does
         self._runs_from_event = runs_from_event
         self._disabled = 0
         self.shown: dict[int, Shown] = {}
@@ -112,6 +111,9 @@ class Engine:
         for strategy_id, make in strategies:
             for lens in self.lenses:
                 lens.add(make(), strategy_id)
+        self.hears_trades = any(
+            "on_trade" in lens.hooks or lens.exchange.hears_trades for lens in self.lenses
+        )
         if tell_fill is not None:
             for lens in self.lenses:
                 lens.tell_fill = tell_fill
@@ -453,13 +455,12 @@ class Engine:
     def _look(self) -> int:
         """Say when the next thing is due, and note whether a lens waits for tops."""
         due = self._settlements[0].due_ns if self._settlements else NEVER
-        waiting, hearing, disabled = bool(self._depth_lenses), False, 0
+        waiting, disabled = bool(self._depth_lenses), 0
         for lens in self.lenses:
             disabled += lens.disabled
             due = min(due, lens.due_ns)
             waiting = waiting or lens.exchange.is_waiting
-            hearing = hearing or "on_trade" in lens.hooks or lens.exchange.hears_trades
-        self.is_waiting, self.hears_trades = waiting, hearing
+        self.is_waiting = waiting
         if self.facts.changed:
             self._forget_shown(self.facts.changed)
             self.facts.changed.clear()

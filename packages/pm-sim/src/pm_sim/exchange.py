@@ -100,7 +100,7 @@ class Exchange:
         self._ledger = ledger
         self._terms = terms
         self._refuses = terms.taint is Taint.REFUSE
-        self._queues = terms.queue is not QueueModel.NONE
+        self.hears_trades = terms.queue is not QueueModel.NONE
         self._resting: dict[int, _Resting] = {}
         self._by_token: dict[int, dict[int, None]] = {}  # resting orders, oldest first
         self._delayed: list[_Waiting] = []
@@ -191,11 +191,6 @@ class Exchange:
         """Whether an order waits for the end of an engine batch."""
         return bool(self._unsettled)
 
-    @property
-    def hears_trades(self) -> bool:
-        """Whether a trade can come to something."""
-        return self._queues and bool(self._resting)
-
     # -- time -----------------------------------------------------------------------------------
 
     def deadline(self) -> int | None:
@@ -250,7 +245,9 @@ class Exchange:
         if not self.hears_trades or slot[8] not in {BID, ASK}:
             return []
         complement = self._markets.complement(slot[6])
-        if self._terms.doubts_prints and self._prints.is_again(slot, complement):
+        # Noted also while nothing rests: what rests a moment later must not be moved by the second print.
+        is_again = self._terms.doubts_prints and self._prints.is_again(slot, complement)
+        if is_again or not self._resting:
             return []
         outcomes: list[Outcome] = []
         px, size = slot[7], slot[3]

@@ -201,7 +201,8 @@ class TopsRuns:
                     engine.advance(stamp)
                 stops += 1
                 is_busy = stops * BUSY_SLOTS > at - begun + 4 * BUSY_SLOTS
-                if is_busy or self._is_asked(at - begun) or not self._is_quiet():
+                is_other = engine.is_waiting or engine.choices != self._choices
+                if is_other or is_busy or self._is_asked(at - begun):
                     break
                 end = stop
                 if last_ns > engine.due_ns:
@@ -232,14 +233,6 @@ class TopsRuns:
 
     def _is_asked(self, slots: int) -> bool:
         return self._looks * ASKING_SLOTS > slots + 4 * ASKING_SLOTS
-
-    def _is_quiet(self) -> bool:
-        engine = self._engine
-        return (
-            engine.choices == self._choices
-            and not engine.is_waiting
-            and (self._trades is None or not engine.hears_trades)
-        )
 
     def _show(self, left: Iterator[Slot]) -> bool:
         """Show tops; say whether something came of one, which is then the last."""
