@@ -143,13 +143,15 @@ def test_a_rotating_capture_is_followed_from_run_to_run(
     # and what is told twice was told while two runs lived.
     twice = 0
     for (run, stream), after in itertools.pairwise(zip(runs, streams, strict=True)):
-        end = next(
-            record["ts_mono_ns"]
+        stop = next(
+            record
             for record in read_runlog(open_bundle(run).runlog_path)
             if record["record_type"] == "capture_stop"
         )
+        end = stop["ts_mono_ns"]
         both = [one for one in after[1] if one in stream]
         assert all(after[1][one] <= end for one in both)
-        assert sum(after[1][one] > end for one in after[1]) > 0
+        # The signal may have come while the last two lived.
+        assert stop["reason"] == "SIGINT" or any(when > end for when in after[1].values())
         twice += len(both)
     print(f"{len(whole):,} tops and trades, {twice:,} of them twice in {len(runs)} runs")

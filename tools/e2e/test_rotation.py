@@ -200,7 +200,7 @@ def overlapping(
 
     def start(*flags: str) -> tuple[Any, subprocess.Popen, Path, Path]:
         served = venue(*BUSY)
-        process = capture(served, "run", "--ws-shards", "2", "--rotate", "1s", *QUICK, *flags)
+        process = capture(served, "run", "--ws-shards", "2", "--rotate", "3s", *QUICK, *flags)
         first = line_of(process)
         wait_until(lambda: bool(runlog(first, "heartbeat")), "a heartbeat")
         served.process.send_signal(signal.SIGSTOP)
